@@ -1,0 +1,205 @@
+//! Wiring and lifetimes.
+
+mod demo;
+mod gauges;
+mod observe;
+mod serve;
+mod target;
+pub mod tls;
+
+use demo::{Demo, DemoOptions};
+pub use observe::RequestMetrics;
+pub use serve::serve;
+
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    config::{ServerSettings, ServerTls, Settings, TemporalSettings, TlsIdentity},
+    dev_server::{DevServer, DevServerOptions, ensure_port_is_free},
+    runner::{self, RunnerConfig},
+};
+
+/// Time the readiness question may take.
+const HEALTHCHECK_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// What `dev` starts.
+#[derive(Debug)]
+pub struct DevPlan {
+    /// Settings to serve with; they point at the dev server.
+    pub settings: Settings,
+    /// The dev server.
+    pub server: DevServerOptions,
+}
+
+/// Cancelled by Ctrl-C or SIGTERM. Further signals change nothing: every wait after the first one has a limit, and
+/// ending at once would leave a dev server behind.
+///
+/// # Errors
+/// When the signals cannot be caught.
+pub fn stop_on_signal() -> anyhow::Result<CancellationToken> {
+    let mut interrupt = signal(SignalKind::interrupt()).context("cannot catch SIGINT")?;
+    let mut terminate = signal(SignalKind::terminate()).context("cannot catch SIGTERM")?;
+    let stop = CancellationToken::new();
+    let token = stop.clone();
+    tokio::spawn(async move {
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+        }
+        token.cancel();
+    });
+    Ok(stop)
+}
+
+/// Starts a Temporal dev server, serves beside it with a demo worker, and stops everything when `stop` is cancelled:
+/// the demo worker first, so that it can sign off, the dev server last.
+///
+/// # Errors
+/// Those of the dev server and of `serve`; the death of the dev server is one.
+pub async fn dev(plan: DevPlan, stop: CancellationToken) -> anyhow::Result<()> {
+    let DevPlan { settings, server } = plan;
+    ensure_port_is_free(settings.server.port, "--port")?;
+    let ui_port = server.ui_port;
+    let started = tokio::select! {
+        () = stop.cancelled() => return Ok(()),
+        started = DevServer::start(server) => started,
+    };
+    let mut server = started?;
+    let (address, namespace) = (server.address(), settings.temporal.namespace.clone());
+    let ending = CancellationToken::new();
+    let demo = Demo::default();
+    let outcome = {
+        let begin = |url: String| {
+            show(&url, &address, ui_port);
+            demo.start(DemoOptions { temporal_address: address.clone(), namespace, registry_url: url });
+        };
+        let mut serving = std::pin::pin!(serve(settings, ending.clone(), begin));
+        tokio::select! {
+            outcome = &mut serving => outcome,
+            ended = server.exited() => Err(anyhow::Error::msg(ended)),
+            () = stop.cancelled() => {
+                demo.stop().await;
+                ending.cancel();
+                serving.await
+            }
+        }
+    };
+    server.stop().await;
+    outcome
+}
+
+/// Runs the bundled worker until `stop` is cancelled and what it has in hand has ended.
+///
+/// # Errors
+/// As [`runner::run`]; and when a certificate file cannot be read.
+pub async fn run_worker(
+    config: RunnerConfig,
+    temporal: &TemporalSettings,
+    stop: CancellationToken,
+) -> anyhow::Result<()> {
+    runner::run(config, target::runner_target(temporal)?, stop.cancelled_owned()).await
+}
+
+/// Tells where things are, for a person at a terminal.
+fn show(url: &str, temporal: &str, ui_port: Option<u16>) {
+    println!("\n  registry     {url}   (docs: {url}/docs)");
+    println!("  temporal     {temporal}");
+    if let Some(port) = ui_port {
+        println!("  temporal UI  http://127.0.0.1:{port}");
+    }
+    println!("  stop with Ctrl-C\n");
+}
+
+/// Asks a server whether it is ready: `url`, or the server these settings describe.
+///
+/// # Errors
+/// When it does not answer 200 within 2 s, with the reason.
+pub async fn healthcheck(url: Option<&str>, server: &ServerSettings) -> anyhow::Result<()> {
+    let base = match url {
+        Some(url) => url.trim_end_matches('/').to_owned(),
+        None => own_url(server)?,
+    };
+    // No proxy, and any certificate: the question carries no secret, and it goes to a server known by its address.
+    let mut client =
+        reqwest::Client::builder().no_proxy().danger_accept_invalid_certs(true).timeout(HEALTHCHECK_TIMEOUT);
+    // A server that wants a certificate of its clients is asked with its own, the only one known here.
+    if let Some(ServerTls { identity: TlsIdentity { cert, key }, client_ca: Some(_) }) = &server.tls {
+        let pem = [std::fs::read(key)?, std::fs::read(cert)?].concat();
+        client = client.identity(reqwest::Identity::from_pem(&pem)?);
+    }
+    let answer = client.build()?.get(format!("{base}/ready")).send().await?;
+    let status = answer.status();
+    if !status.is_success() {
+        bail!("{base}/ready answers {status}: {}", answer.text().await.unwrap_or_default());
+    }
+    Ok(())
+}
+
+/// The address to reach a server on this machine by.
+fn own_url(server: &ServerSettings) -> anyhow::Result<String> {
+    let ServerSettings { host, port, tls, .. } = server;
+    if *port == 0 {
+        bail!("server.port is 0, any free port: say where to ask with --url");
+    }
+    let scheme = if tls.is_some() { "https" } else { "http" };
+    Ok(match host.as_str() {
+        "0.0.0.0" => format!("{scheme}://127.0.0.1:{port}"),
+        "::" => format!("{scheme}://[::1]:{port}"),
+        host if host.contains(':') => format!("{scheme}://[{host}]:{port}"),
+        host => format!("{scheme}://{host}:{port}"),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use axum::{Router, http::StatusCode, routing::get};
+
+    use super::*;
+    use crate::config::Flag;
+
+    fn server(host: &str, port: u16) -> ServerSettings {
+        let flags = [
+            Flag { name: "--host", key: "server.host", value: host.into() },
+            Flag { name: "--port", key: "server.port", value: port.to_string() },
+        ];
+        Settings::load(None, &BTreeMap::new(), &flags).unwrap().server
+    }
+
+    #[test]
+    fn own_url_is_one_that_can_be_reached() {
+        for (host, url) in [
+            ("0.0.0.0", "http://127.0.0.1:81"),
+            ("::", "http://[::1]:81"),
+            ("::1", "http://[::1]:81"),
+            ("localhost", "http://localhost:81"),
+        ] {
+            assert_eq!(own_url(&server(host, 81)).unwrap(), url);
+        }
+        assert!(own_url(&server("127.0.0.1", 0)).unwrap_err().to_string().contains("--url"));
+    }
+
+    #[tokio::test]
+    async fn healthcheck_follows_the_answer() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let router = Router::new()
+            .route("/ready", get(async || "yes"))
+            .route("/down/ready", get(async || (StatusCode::SERVICE_UNAVAILABLE, "not yet")));
+        let serving = tokio::spawn(axum::serve(listener, router).into_future());
+
+        healthcheck(None, &server("0.0.0.0", port)).await.unwrap();
+        healthcheck(Some(&format!("http://127.0.0.1:{port}/")), &server("127.0.0.1", 1)).await.unwrap();
+        let down = healthcheck(Some(&format!("http://127.0.0.1:{port}/down")), &server("127.0.0.1", 1)).await;
+        assert!(down.unwrap_err().to_string().contains("503 Service Unavailable: not yet"));
+
+        serving.abort();
+        let _ = serving.await;
+        assert!(healthcheck(None, &server("127.0.0.1", port)).await.is_err());
+    }
+}

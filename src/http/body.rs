@@ -1,0 +1,126 @@
+//! JSON request bodies.
+
+use axum::body::Bytes;
+use axum::extract::{FromRequest, Request};
+use axum::http::header;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use utoipa::ToSchema;
+
+use super::code::Code;
+use super::problem::{Problem, escape};
+use super::shape::{self, Shape};
+use crate::schema::Violation;
+
+/// A JSON body that fits the schema published for `T`. Refuses other content types (415), what is not
+/// JSON (400 `invalid_json`), and whatever does not fit (400 `invalid_request`, all violations at once).
+#[derive(Clone, Debug)]
+pub struct ApiJson<T>(pub T);
+
+/// Like [`ApiJson`], but an empty body (or `null`) is `T::default()`. Documented as
+/// `request_body = Option<T>`.
+#[derive(Clone, Debug)]
+pub struct OptionalJson<T>(pub T);
+
+impl<S: Send + Sync, T: DeserializeOwned + ToSchema + 'static> FromRequest<S> for ApiJson<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
+        let body = bytes(request, state).await?;
+        parse(&body).map(Self)
+    }
+}
+
+impl<S: Send + Sync, T: DeserializeOwned + Default + ToSchema + 'static> FromRequest<S> for OptionalJson<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
+        let body = bytes(request, state).await?;
+        let absent = matches!(body.trim_ascii(), b"" | b"null");
+        if absent { Ok(Self(T::default())) } else { parse(&body).map(Self) }
+    }
+}
+
+/// The body, which the gate has read and bounded already.
+async fn bytes<S: Send + Sync>(request: Request, state: &S) -> Result<Bytes, Problem> {
+    if let Some(content_type) = request.headers().get(header::CONTENT_TYPE)
+        && !is_json(content_type.as_bytes())
+    {
+        return Err(Problem::new(Code::UnsupportedMediaType, "send the body as application/json"));
+    }
+    let unread = |_| Problem::invalid_at(&["body"], "the body could not be read", "incomplete");
+    Bytes::from_request(request, state).await.map_err(unread)
+}
+
+/// `application/json`, or any type with the suffix `+json`; parameters do not matter.
+fn is_json(content_type: &[u8]) -> bool {
+    let content_type = String::from_utf8_lossy(content_type).to_ascii_lowercase();
+    let essence = content_type.split(';').next().unwrap_or_default().trim();
+    essence == "application/json" || (essence.starts_with("application/") && essence.ends_with("+json"))
+}
+
+fn parse<T: DeserializeOwned + ToSchema + 'static>(body: &[u8]) -> Result<T, Problem> {
+    let value: Value = serde_json::from_slice(body).map_err(|error| {
+        Problem::new(Code::InvalidJson, format!("the body is not JSON: {error}"))
+            .with("line", error.line())
+            .with("column", error.column())
+    })?;
+    shaped(value)
+}
+
+/// The typed value of a body that is JSON already.
+pub(super) fn shaped<T: DeserializeOwned + ToSchema + 'static>(value: Value) -> Result<T, Problem> {
+    Shape::of::<T>(shape::schema_of::<T>)?.check("body", &value)?;
+    typed("body", value)
+}
+
+/// The typed value; what the schema cannot say (number ranges, own parsers) is reported in the same way.
+pub(super) fn typed<T: DeserializeOwned>(part: &str, value: Value) -> Result<T, Problem> {
+    use serde_path_to_error::Segment;
+
+    serde_path_to_error::deserialize(value).map_err(|error| {
+        let (mut loc, mut pointer) = (vec![part.into()], String::new());
+        for segment in error.path() {
+            let token = match segment {
+                Segment::Seq { index } => Value::from(*index),
+                Segment::Map { key } => key.as_str().into(),
+                Segment::Enum { variant } => variant.as_str().into(),
+                Segment::Unknown => continue,
+            };
+            let text = token.as_str().map_or_else(|| token.to_string(), escape);
+            pointer.push('/');
+            pointer.push_str(&text);
+            loc.push(token);
+        }
+        let msg = error.into_inner().to_string();
+        Problem::invalid_request(vec![Violation { loc, pointer, msg, kind: "value_error".into() }])
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn json_content_types() {
+        let table = [
+            ("application/json", true),
+            ("Application/JSON; charset=utf-8", true),
+            ("application/merge-patch+json", true),
+            ("text/json", false),
+            ("text/plain", false),
+            ("application/jsonp", false),
+            ("", false),
+        ];
+        for (content_type, expected) in table {
+            assert_eq!(is_json(content_type.as_bytes()), expected, "{content_type}");
+        }
+    }
+
+    #[test]
+    fn serde_has_the_last_word() {
+        let problem = typed::<Vec<u8>>("body", serde_json::json!([1, 300])).unwrap_err();
+        assert_eq!(problem.details[0].pointer, "/1");
+        assert_eq!(problem.details[0].loc, [Value::from("body"), Value::from(1)]);
+    }
+}

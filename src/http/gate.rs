@@ -1,0 +1,135 @@
+//! The way into one route: who may, how often, how much at once, how long.
+
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::extract::{Request, State};
+use axum::http::header;
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use tokio::sync::OwnedSemaphorePermit;
+
+use super::auth::{Authenticator, Role};
+use super::code::Code;
+use super::edge;
+use super::fresh::{self, Wanted};
+use super::limits::Limits;
+use super::problem::Problem;
+use crate::seams::Reads;
+
+/// How one route is guarded; derived from its [`super::endpoint::Endpoint`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Policy {
+    /// The role needed; `None` only for the probes and the metrics.
+    pub role: Option<Role>,
+    /// Changes nothing, whatever the method.
+    pub reads: bool,
+    /// Waits as long as the request says, so the common deadline does not apply.
+    pub waits: bool,
+    /// Is about what this replica's view holds.
+    pub view: bool,
+}
+
+impl Policy {
+    /// Whether a request changes something: it is then audited, bounded, and its outcome is unknown after
+    /// the deadline. `safe` says that its method promises to change nothing.
+    pub fn writes(self, safe: bool) -> bool {
+        !self.reads && !safe
+    }
+}
+
+/// The place of a request among those in hand. A handler whose answer goes on after it returned keeps a copy.
+#[derive(Clone)]
+#[expect(dead_code, reason = "held, never looked at")]
+pub(super) struct Slot(Option<Arc<OwnedSemaphorePermit>>);
+
+/// What all gates share.
+pub(super) struct Shared {
+    pub auth: Authenticator,
+    pub limits: Limits,
+    pub reads: Arc<dyn Reads>,
+}
+
+/// The layer around each route.
+pub(super) async fn gate(
+    State((policy, shared)): State<(Policy, Arc<Shared>)>,
+    request: Request,
+    next: Next,
+) -> Response {
+    edge::note_route(policy.writes(request.method().is_safe()));
+    pass(policy, &shared, request, next).await.unwrap_or_else(IntoResponse::into_response)
+}
+
+async fn pass(policy: Policy, shared: &Shared, request: Request, next: Next) -> Result<Response, Problem> {
+    let request = admit(policy.role, shared, request)?;
+    let writes = policy.writes(request.method().is_safe());
+    let expects = request
+        .headers()
+        .get(header::EXPECT)
+        .is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"100-continue"));
+    let (mut parts, body) = request.into_parts();
+    let body = shared.limits.read_body(body, expects).await?;
+    let slot = match (policy.waits, writes) {
+        (true, _) => Some(shared.limits.wait_slot()?),
+        (false, true) => Some(shared.limits.write_slot()?),
+        (false, false) => None,
+    };
+    let slot = Slot(slot.map(Arc::new));
+    parts.extensions.insert(slot.clone());
+    let request = Request::from_parts(parts, Body::from(body));
+    let wanted = if policy.view && !writes { Some(Wanted::read(&request)?) } else { None };
+    let answer = answered(policy, wanted, shared, request, next);
+    if policy.waits {
+        return Ok(answer.await);
+    }
+    let deadline = shared.limits.settings.deadline;
+    tokio::time::timeout(deadline, answer).await.map_err(|_| overdue(writes, deadline.as_secs_f32()))
+}
+
+/// Runs the handler, on a view as fresh as the request wants it.
+async fn answered(
+    policy: Policy,
+    wanted: Option<Wanted>,
+    shared: &Shared,
+    request: Request,
+    next: Next,
+) -> Response {
+    if !policy.view {
+        return next.run(request).await;
+    }
+    let reads = &*shared.reads;
+    if let Some(wanted) = &wanted
+        && let Err(problem) = wanted.met(reads).await
+    {
+        return problem.into_response();
+    }
+    // The view only moves forward, so a read is at least as new as the view before it, a write as the view after it.
+    let before = reads.view().revision;
+    let mut response = next.run(request).await;
+    let revision = if wanted.is_some() { before } else { reads.view().revision };
+    fresh::stamp(reads, revision, &mut response);
+    response
+}
+
+/// Lets the caller in as an `Identity` extension, and counts the request against its rate.
+pub(super) fn admit(role: Option<Role>, shared: &Shared, mut request: Request) -> Result<Request, Problem> {
+    if let Some(role) = role {
+        let public = role == Role::Read && request.method().is_safe();
+        let identity = shared.auth.authenticate(public, request.headers())?.clone();
+        edge::note_caller(&identity.name);
+        shared.limits.count(&identity.name)?;
+        identity.require_role(role)?;
+        request.extensions_mut().insert(identity);
+    }
+    Ok(request)
+}
+
+fn overdue(write: bool, seconds: f32) -> Problem {
+    if write {
+        let detail =
+            format!("no outcome within {seconds} s; it may still take effect: retry with the same key");
+        Problem::new(Code::OutcomeUnknown, detail)
+    } else {
+        Problem::new(Code::TemporalUnavailable, format!("no answer within {seconds} s"))
+    }
+}

@@ -1,0 +1,66 @@
+//! Without authentication on a loopback listener, a web page must not be able to act through the
+//! browser of whoever runs the server: foreign names (DNS rebinding) and foreign origins are refused.
+
+use std::net::IpAddr;
+
+use axum::extract::Request;
+use axum::http::uri::Authority;
+use axum::http::{Uri, header};
+
+use super::code::Code;
+use super::problem::Problem;
+
+/// Refuses requests addressed to, or made by pages of, anything but this machine.
+pub fn check(request: &Request) -> Result<(), Problem> {
+    let headers = request.headers();
+    let host = match request.uri().authority() {
+        Some(authority) => Some(authority.clone()),
+        None => headers.get(header::HOST).and_then(|host| Authority::try_from(host.as_bytes()).ok()),
+    };
+    if !host.is_some_and(|host| is_loopback(host.host())) {
+        return Err(Problem::new(Code::ForeignHost, "only localhost and loopback addresses are served here"));
+    }
+    let Some(origin) = headers.get(header::ORIGIN) else { return Ok(()) };
+    let origin = Uri::try_from(origin.as_bytes()).ok();
+    if origin.and_then(|origin| origin.host().map(is_loopback)) != Some(true) {
+        return Err(Problem::new(Code::ForeignOrigin, "only pages of this machine may call this server"));
+    }
+    Ok(())
+}
+
+fn is_loopback(host: &str) -> bool {
+    let bare = host.trim_start_matches('[').trim_end_matches(']');
+    host.eq_ignore_ascii_case("localhost") || bare.parse().is_ok_and(|ip: IpAddr| ip.is_loopback())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use axum::body::Body;
+
+    #[test]
+    fn hosts_and_origins() {
+        let table: [(&str, Option<&str>, Option<Code>); 10] = [
+            ("localhost", None, None),
+            ("LOCALHOST:8080", None, None),
+            ("127.0.0.1:8080", Some("http://localhost:8080"), None),
+            ("[::1]:8080", Some("http://[::1]:8080"), None),
+            ("evil.example", None, Some(Code::ForeignHost)),
+            ("127.0.0.1.evil.example:8080", None, Some(Code::ForeignHost)),
+            ("localhost.evil.example", None, Some(Code::ForeignHost)),
+            ("192.168.0.4:8080", None, Some(Code::ForeignHost)),
+            ("localhost:8080", Some("https://evil.example"), Some(Code::ForeignOrigin)),
+            ("localhost:8080", Some("null"), Some(Code::ForeignOrigin)),
+        ];
+        for (host, origin, expected) in table {
+            let mut request = Request::builder().uri("/").header("host", host);
+            if let Some(origin) = origin {
+                request = request.header("origin", origin);
+            }
+            let request = request.body(Body::empty()).unwrap();
+            assert_eq!(check(&request).err().map(|problem| problem.code), expected, "{host} {origin:?}");
+        }
+        let bare = Request::new(Body::empty());
+        assert_eq!(check(&bare).err().map(|problem| problem.code), Some(Code::ForeignHost));
+    }
+}

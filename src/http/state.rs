@@ -1,0 +1,46 @@
+//! What handlers work with.
+
+use std::sync::Arc;
+
+use super::service::{Metrics, Readiness};
+use crate::{
+    fleet::Fleet,
+    schema::ValidatorCache,
+    seams::{
+        Attributes, Queues, Reads, Runs, Shutdown, Starts, Writes, reconcile::Reconciles,
+        schedules::Schedules,
+    },
+};
+
+/// Shared by all handlers; cloned for each request.
+#[derive(Clone)]
+pub struct AppState {
+    /// Says whether this replica can serve.
+    pub readiness: Arc<dyn Readiness>,
+    /// Counts requests and renders what was counted.
+    pub metrics: Arc<dyn Metrics>,
+    /// Changes the registry.
+    pub writes: Arc<dyn Writes>,
+    /// The registry as this replica sees it.
+    pub reads: Arc<dyn Reads>,
+    /// Starts runs.
+    pub starts: Arc<dyn Starts>,
+    /// Schedules of the namespace.
+    pub schedules: Arc<dyn Schedules>,
+    /// Sees runs, speaks to them and ends them.
+    pub runs: Arc<dyn Runs>,
+    /// The namespace's search attributes.
+    pub attributes: Arc<dyn Attributes>,
+    /// Reconciles them with what is declared.
+    pub reconciles: Arc<dyn Reconciles>,
+    /// Ends the registry workflow.
+    pub shutdown: Arc<dyn Shutdown>,
+    /// Compiled schemas, by content hash.
+    pub validators: Arc<ValidatorCache>,
+    /// Judges the health of workers.
+    pub fleet: Arc<Fleet>,
+    /// What Temporal reports of the task queues.
+    pub queues: Arc<dyn Queues>,
+    /// The registry's own task queue, refused for other work.
+    pub own_queue: Arc<str>,
+}

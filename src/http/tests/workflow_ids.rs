@@ -1,0 +1,66 @@
+//! Numbered workflow ids.
+
+use futures::future::join_all;
+use serde_json::json;
+
+use super::*;
+
+async fn claim(door: &Door, name: &str) -> Answer {
+    door.ask("POST", "/workflow-ids/claim", &[], json!({"name": name})).await
+}
+
+#[tokio::test]
+async fn numbers_are_given_once() {
+    let door = Door::open();
+    let first = claim(&door, "Tui_Build").await;
+    assert_eq!(first.body, json!({"slug": "tui-build", "counter": 1, "workflow_id": "tui-build-r1"}));
+    let many = join_all((0..50).map(|_| claim(&door, "tui build"))).await;
+    let mut numbers: Vec<_> = many.iter().map(|answer| answer.body["counter"].as_u64().unwrap()).collect();
+    numbers.sort_unstable();
+    assert_eq!(numbers, (2..=51).collect::<Vec<_>>());
+    let reset = door.ask("POST", "/workflow-ids/reset", &[], json!({"name": "TUI build"})).await;
+    assert_eq!(reset.body, json!({"slug": "tui-build", "previous_counter": 51, "reset_to": 0}));
+    assert_eq!(claim(&door, "tui-build").await.body["counter"], 1);
+    let never = door.ask("POST", "/workflow-ids/reset", &[], json!({"name": "never"})).await;
+    assert_eq!(never.body, json!({"slug": "never", "previous_counter": 0, "reset_to": 0}));
+}
+
+#[tokio::test]
+async fn names_without_a_slug_are_refused_at_once() {
+    let door = Door::open();
+    let long = "x".repeat(129);
+    for uri in ["/workflow-ids/claim", "/workflow-ids/reset"] {
+        for body in [
+            json!({"name": ""}),
+            json!({"name": "___"}),
+            json!({"name": "日本"}),
+            json!({"name": long}),
+            json!({}),
+            json!({"name": "a", "b": 1}),
+        ] {
+            let answer = door.ask("POST", uri, &[], body).await;
+            answer.assert_problem(Code::InvalidRequest);
+            let loc = answer.body["details"][0]["loc"].to_string();
+            assert!(loc.starts_with(r#"["body",""#), "{loc}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn counters_are_listed_by_slug() {
+    let door = Door::open();
+    assert_eq!(door.get("/workflow-ids").await.body, json!({"slug_counters": []}));
+    for name in ["b", "a", "c", "b"] {
+        claim(&door, name).await;
+    }
+    let listed = door.get("/workflow-ids").await.body;
+    let told = |c: &Value| format!("{}{}", c["slug"].as_str().unwrap(), c["counter"]);
+    let all: Vec<_> = listed["slug_counters"].as_array().unwrap().iter().map(told).collect();
+    assert_eq!(all, ["a1", "b2", "c1"]);
+    assert!(listed["slug_counters"][0]["last_claimed_epoch"].as_f64().unwrap() > 1.7e9);
+    assert!(listed.get("next_page_token").is_none());
+    let page = door.get("/workflow-ids?limit=2").await.body;
+    let token = page["next_page_token"].as_str().unwrap();
+    let rest = door.get(&format!("/workflow-ids?limit=2&page_token={token}")).await.body;
+    assert_eq!(rest["slug_counters"].as_array().unwrap().iter().map(told).collect::<Vec<_>>(), ["c1"]);
+}

@@ -1,0 +1,149 @@
+//! `/workflow-ids`: numbered workflow ids out of human names.
+
+use axum::Json;
+use axum::extract::State;
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+use utoipa_axum::routes;
+
+use super::auth::Role;
+use super::body::ApiJson;
+use super::code::Code;
+use super::endpoint::{Endpoint, Routes};
+use super::page::Page;
+use super::params::ApiQuery;
+use super::problem::Problem;
+use super::refusal::unexpected;
+use super::shapes::epoch_seconds;
+use super::state::AppState;
+use crate::registry::{Command, Outcome, run_name};
+
+pub(super) fn routes() -> Routes {
+    const WRITING: &[Code] = &[Code::QueueFull, Code::RegistryFull, Code::TemporalUnavailable];
+    Routes::default()
+        .with(Endpoint::needs(Role::Read, routes!(list_workflow_ids)).from_view())
+        .with(Endpoint::needs(Role::Dispatch, routes!(claim_workflow_id)).from_view().problems(WRITING))
+        .with(Endpoint::needs(Role::Admin, routes!(reset_workflow_id)).from_view().problems(WRITING))
+}
+
+/// A human name.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct SlugRequest {
+    /// Lower-cased; every run of characters other than `a-z`, `0-9` and `-` becomes one `-`.
+    #[schema(min_length = 1, max_length = 128, example = "Nightly build")]
+    name: String,
+}
+
+/// A number that nobody else was given.
+#[derive(Serialize, ToSchema)]
+struct SlugClaimed {
+    #[schema(example = "nightly-build")]
+    slug: String,
+    #[schema(example = 7)]
+    counter: u64,
+    #[schema(example = "nightly-build-r7")]
+    workflow_id: String,
+}
+
+/// A counter that starts over.
+#[derive(Serialize, ToSchema)]
+struct SlugWasReset {
+    #[schema(example = "nightly-build")]
+    slug: String,
+    /// The last number given before; 0 when there was none.
+    #[schema(example = 7)]
+    previous_counter: u64,
+    /// The next number given is one more.
+    #[schema(example = 0)]
+    reset_to: u64,
+}
+
+/// Which counters to list.
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+struct SlugPage {
+    /// Items at most, 1 to 1000; all of them when absent.
+    limit: Option<u32>,
+    /// Where the last page ended.
+    page_token: Option<String>,
+}
+
+/// Counters, by slug.
+#[derive(Serialize, ToSchema)]
+struct SlugCounterList {
+    slug_counters: Vec<SlugCounterShape>,
+    /// Leads to the next page; absent on the last one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    next_page_token: Option<String>,
+}
+
+/// The last number given for a slug.
+#[derive(Serialize, ToSchema)]
+#[schema(as = SlugCounter)]
+struct SlugCounterShape {
+    #[schema(example = "nightly-build")]
+    slug: String,
+    #[schema(example = 7)]
+    counter: u64,
+    /// Seconds since the Unix epoch.
+    #[schema(example = 1777636800.0)]
+    last_claimed_epoch: f64,
+}
+
+/// Claims the next number of a name.
+#[utoipa::path(
+    post, path = "/workflow-ids/claim", tag = "workflow ids",
+    request_body(content = SlugRequest, example = json!({"name": "Nightly build"})),
+    responses((status = 200, body = SlugClaimed))
+)]
+async fn claim_workflow_id(
+    State(state): State<AppState>,
+    ApiJson(SlugRequest { name }): ApiJson<SlugRequest>,
+) -> Result<Json<SlugClaimed>, Problem> {
+    match state.write(&Command::Claim { name }).await? {
+        Outcome::Claimed { slug, counter } => {
+            Ok(Json(SlugClaimed { workflow_id: run_name(&slug, counter), slug, counter }))
+        }
+        other => Err(unexpected(&other)),
+    }
+}
+
+/// Starts the numbers of a name over.
+#[utoipa::path(
+    post, path = "/workflow-ids/reset", tag = "workflow ids",
+    request_body(content = SlugRequest, example = json!({"name": "Nightly build"})),
+    responses((status = 200, body = SlugWasReset))
+)]
+async fn reset_workflow_id(
+    State(state): State<AppState>,
+    ApiJson(SlugRequest { name }): ApiJson<SlugRequest>,
+) -> Result<Json<SlugWasReset>, Problem> {
+    match state.write(&Command::ResetSlug { name }).await? {
+        Outcome::SlugReset { slug, previous_counter } => {
+            Ok(Json(SlugWasReset { slug, previous_counter, reset_to: 0 }))
+        }
+        other => Err(unexpected(&other)),
+    }
+}
+
+/// Lists the counters.
+#[utoipa::path(
+    get, path = "/workflow-ids", tag = "workflow ids", params(SlugPage),
+    responses((status = 200, body = SlugCounterList))
+)]
+async fn list_workflow_ids(
+    State(state): State<AppState>,
+    ApiQuery(page): ApiQuery<SlugPage>,
+) -> Result<Json<SlugCounterList>, Problem> {
+    let page = Page::new(page.limit, page.page_token.as_deref())?;
+    let view = state.reads.view();
+    let all = view.slugs.values().map(|counter| SlugCounterShape {
+        slug: counter.slug.clone(),
+        counter: counter.counter,
+        last_claimed_epoch: epoch_seconds(counter.last_claimed_ms),
+    });
+    let (slug_counters, next_page_token) = page.cut(all, |counter| &counter.slug);
+    Ok(Json(SlugCounterList { slug_counters, next_page_token }))
+}

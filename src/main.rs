@@ -1,0 +1,61 @@
+//! argv and exit code.
+
+use std::{
+    collections::BTreeMap,
+    io::{ErrorKind, Write, stdout},
+    process::ExitCode,
+};
+
+use clap::Parser;
+use temporal_registry::{
+    app,
+    cli::{Cli, Command},
+    config::{Settings, process_environment},
+    http,
+    runner::RunnerConfig,
+    telemetry,
+};
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    match run(Cli::parse().command, &process_environment()).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("temporal-registry: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(command: Command, environment: &BTreeMap<String, String>) -> anyhow::Result<()> {
+    match command {
+        Command::Serve(args) => {
+            let settings = args.settings(environment)?;
+            let _traces = telemetry::init(&settings.observability)?;
+            app::serve(settings, app::stop_on_signal()?, |url| println!("listening on {url}")).await
+        }
+        Command::Dev(args) => {
+            let plan = args.plan(environment)?;
+            let _traces = telemetry::init(&plan.settings.observability)?;
+            app::dev(plan, app::stop_on_signal()?).await
+        }
+        Command::Runner(args) => {
+            let config = RunnerConfig::load(&args.file)?;
+            let settings = Settings::load(None, environment, &[])?;
+            let _traces = telemetry::init(&settings.observability)?;
+            app::run_worker(config, &settings.temporal, app::stop_on_signal()?).await
+        }
+        Command::Openapi => {
+            let document = http::openapi::document().to_pretty_json()?;
+            // A reader that has seen enough, such as `head`, is no failure.
+            match writeln!(stdout(), "{document}") {
+                Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(error.into()),
+                _ => Ok(()),
+            }
+        }
+        Command::Healthcheck(args) => {
+            let settings = Settings::load(args.config.file.as_deref(), environment, &[])?;
+            app::healthcheck(args.url.as_deref(), &settings.server).await
+        }
+    }
+}

@@ -1,0 +1,280 @@
+//! The mirror: this replica's view, kept fresh. Reads are answered from it without asking Temporal.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use temporalio_common::{
+    data_converters::RawValue,
+    protos::temporal::api::{
+        common::v1::Payloads,
+        enums::v1::WorkflowExecutionStatus,
+        query::v1::WorkflowQuery,
+        workflowservice::v1::{DescribeWorkflowExecutionRequest, QueryWorkflowRequest},
+    },
+};
+use tokio::sync::{Mutex, watch};
+
+use super::{
+    codec,
+    connection::{CALL_TIMEOUT, CallError, Link, within},
+    workflow::{CHANGES_SINCE, ChangesQuery},
+};
+use crate::{
+    clock,
+    registry::{Changes, Renewal},
+    seams::{Freshness, Reads, Unanswered},
+    view::View,
+};
+
+/// How often the registry workflow is looked at for changes of others: well under the second that is promised.
+const LOOK_EVERY: Duration = Duration::from_millis(300);
+/// A view not confirmed for this long is no longer fresh: `/ready` says so.
+pub const FRESH_FOR_MS: i64 = 5_000;
+/// Events at which Temporal ends a run, unless its server is configured otherwise.
+pub const HISTORY_EVENTS_MAX: i64 = 51_200;
+/// Bytes of history at which Temporal ends a run, unless its server is configured otherwise.
+pub const HISTORY_BYTES_MAX: i64 = 50 * 1024 * 1024;
+
+/// This replica's view of the registry.
+pub struct Mirror {
+    link: Arc<Link>,
+    view: ArcSwap<View>,
+    /// Serialises changes of the view.
+    writing: parking_lot::Mutex<()>,
+    /// Serialises catching up; holds when the last one began.
+    catching_up: Mutex<i64>,
+    /// When the view was last known to be complete, milliseconds since the Unix epoch.
+    confirmed_ms: AtomicI64,
+    /// When this replica came up.
+    up_since_ms: i64,
+    running: AtomicBool,
+    run: ArcSwap<Run>,
+    revision: watch::Sender<u64>,
+}
+
+/// The run of the registry workflow as last seen.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Run {
+    /// Its run id.
+    pub run_id: String,
+    /// Events in its history.
+    pub history_events: i64,
+    /// Bytes of its history.
+    pub history_bytes: i64,
+}
+
+impl Mirror {
+    /// An empty view, not fresh yet.
+    pub fn new(link: Arc<Link>) -> Self {
+        Self {
+            link,
+            view: ArcSwap::from_pointee(View::default()),
+            writing: parking_lot::Mutex::new(()),
+            catching_up: Mutex::new(0),
+            confirmed_ms: AtomicI64::new(0),
+            up_since_ms: clock::now_ms(),
+            running: AtomicBool::new(false),
+            run: ArcSwap::from_pointee(Run::default()),
+            revision: watch::channel(0).0,
+        }
+    }
+
+    /// How long ago the view was known to be complete, in milliseconds.
+    fn age_ms(&self, now_ms: i64) -> i64 {
+        (now_ms - self.confirmed_ms.load(Ordering::Relaxed)).max(0)
+    }
+
+    /// Whether the registry workflow runs and the view is fresh.
+    pub fn is_ready(&self, now_ms: i64) -> bool {
+        self.is_running() && self.age_ms(now_ms) <= FRESH_FOR_MS
+    }
+
+    /// Whether the registry workflow was running when last looked at.
+    pub fn is_running(&self) -> bool {
+        self.running.load(Ordering::Relaxed)
+    }
+
+    /// The run of the registry workflow as last seen.
+    pub fn run(&self) -> Arc<Run> {
+        self.run.load_full()
+    }
+
+    /// Takes changes into the view. `false`: they do not follow on it, catch up instead.
+    pub fn take(&self, changes: &Changes) -> bool {
+        let _writing = self.writing.lock();
+        let Some(next) = self.view.load().after(changes) else { return false };
+        let revision = next.revision;
+        self.view.store(Arc::new(next));
+        self.revision.send_replace(revision);
+        true
+    }
+
+    /// Heartbeats that are not durable yet. Empty unless one of them must not wait any longer: that is when a third of
+    /// its lease is left, so that other replicas never see it lapse.
+    pub fn renewals_due(&self, now_ms: i64) -> Vec<Renewal> {
+        let view = self.view.load();
+        let mut pending = Vec::new();
+        let mut due = false;
+        for member in view.workers.values() {
+            let (worker, seen_ms) = (&member.worker, member.last_seen_ms());
+            if worker.is_static || seen_ms <= worker.last_seen_ms {
+                continue;
+            }
+            due |= worker.lease_expires_ms(worker.last_seen_ms) - now_ms <= worker.ttl_ms() / 3;
+            let (worker_id, epoch) = (worker.worker_id.clone(), worker.epoch);
+            pending.push(Renewal { worker_id, epoch, age_ms: (now_ms - seen_ms).max(0) });
+        }
+        if due { pending } else { Vec::new() }
+    }
+
+    /// Whether time has made something due: a lapse to note, a worker to forget.
+    pub fn sweep_due(&self, now_ms: i64) -> bool {
+        let view = self.view.load();
+        view.workers.values().any(|member| {
+            let lapsed = !member.worker.lapsed && member.lease_expires_ms() < now_ms;
+            lapsed || (member.worker.lapsed && member.worker.forgotten_at_ms() < now_ms)
+        })
+    }
+
+    /// Brings the view to everything that was written before this call.
+    pub async fn complete(&self) -> Result<(), CallError> {
+        let asked_ms = clock::now_ms();
+        let mut began_ms = self.catching_up.lock().await;
+        if *began_ms > asked_ms {
+            return Ok(());
+        }
+        let now_ms = clock::now_ms();
+        loop {
+            let (since, born) = self.view.load().reached();
+            let page = self.changes_since(since, born).await?;
+            // Not taken: the view moved meanwhile, so ask again from where it is.
+            if self.take(&page) && page.to >= page.head {
+                break;
+            }
+        }
+        *began_ms = now_ms;
+        self.confirmed_ms.fetch_max(now_ms, Ordering::Relaxed);
+        Ok(())
+    }
+
+    async fn changes_since(&self, since: u64, born: u64) -> Result<Changes, CallError> {
+        let bad = |error: codec::CodecError| CallError::Internal(error.to_string());
+        let argument = codec::encode(&ChangesQuery { since, born }).map_err(bad)?;
+        let query = WorkflowQuery {
+            query_type: CHANGES_SINCE.to_owned(),
+            query_args: Some(Payloads { payloads: vec![argument] }),
+            header: None,
+        };
+        let request = QueryWorkflowRequest {
+            namespace: self.link.namespace(),
+            execution: Some(self.link.registry_execution()),
+            query: Some(query),
+            query_reject_condition: 0,
+        };
+        let answer = self.link.service().query_workflow(within(request, CALL_TIMEOUT)).await?.into_inner();
+        let payloads = answer.query_result.unwrap_or_default().payloads;
+        codec::decode(&RawValue::new(payloads)).map_err(bad)
+    }
+
+    /// Looks at the registry workflow once and catches up if it moved.
+    pub async fn look(&self) -> Result<(), CallError> {
+        let began_ms = clock::now_ms();
+        let request = DescribeWorkflowExecutionRequest {
+            namespace: self.link.namespace(),
+            execution: Some(self.link.registry_execution()),
+        };
+        let answer = self.link.service().describe_workflow_execution(within(request, CALL_TIMEOUT)).await;
+        let info = match answer.map_err(CallError::from) {
+            Ok(answer) => answer.into_inner().workflow_execution_info.unwrap_or_default(),
+            Err(error) => {
+                if matches!(error, CallError::NotFound(_)) {
+                    self.running.store(false, Ordering::Relaxed);
+                }
+                return Err(error);
+            }
+        };
+        let running = info.status() == WorkflowExecutionStatus::Running;
+        self.running.store(running, Ordering::Relaxed);
+        if !running {
+            return Ok(());
+        }
+        let run = Run {
+            run_id: info.execution.unwrap_or_default().run_id,
+            history_events: info.history_length,
+            history_bytes: info.history_size_bytes,
+        };
+        let moved = **self.run.load() != run;
+        if moved {
+            self.complete().await?;
+            self.run.store(Arc::new(run));
+        }
+        self.confirmed_ms.fetch_max(began_ms, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// Keeps looking until this process ends.
+    pub async fn follow(&self) {
+        let mut every = tokio::time::interval(LOOK_EVERY);
+        every.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut failing = false;
+        loop {
+            every.tick().await;
+            match self.look().await {
+                Ok(()) => {
+                    if std::mem::take(&mut failing) {
+                        tracing::info!("the view of the registry is fresh again");
+                    }
+                }
+                Err(error) => {
+                    if !std::mem::replace(&mut failing, true) {
+                        tracing::warn!(%error, "cannot look at the registry; reads go on from memory");
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[async_trait::async_trait]
+impl Reads for Mirror {
+    fn view(&self) -> Arc<View> {
+        self.view.load_full()
+    }
+
+    fn freshness(&self, now_ms: i64) -> Freshness {
+        let run = self.run.load();
+        Freshness {
+            age_ms: self.age_ms(now_ms),
+            is_running: self.is_running(),
+            is_ready: self.is_ready(now_ms),
+            run_id: run.run_id.clone(),
+            history_events: run.history_events,
+            up_since_ms: self.up_since_ms,
+        }
+    }
+
+    async fn catch_up(&self) -> Result<(), Unanswered> {
+        self.complete().await.map_err(|error| Unanswered(error.to_string()))
+    }
+
+    async fn reached(&self, revision: u64, within: Duration) -> Result<(), Unanswered> {
+        let mut seen = self.revision.subscribe();
+        let reached = seen.wait_for(|reached| *reached >= revision);
+        match tokio::time::timeout(within, reached).await {
+            Ok(Ok(_)) => Ok(()),
+            Ok(Err(_)) | Err(_) => Err(Unanswered(format!("revision {revision} is not in sight"))),
+        }
+    }
+
+    fn heartbeat(&self, worker_id: &str, epoch: Option<u64>, now_ms: i64) -> Option<(i64, u32)> {
+        let view = self.view.load();
+        let member = view.workers.get(worker_id)?;
+        if epoch.is_some_and(|epoch| epoch != member.worker.epoch) {
+            return None;
+        }
+        member.heartbeat(now_ms);
+        Some((member.lease_expires_ms(), member.worker.heartbeat_interval_seconds()))
+    }
+}

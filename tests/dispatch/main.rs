@@ -1,0 +1,9 @@
+//! Starts and runs over a real Temporal dev server, through the real front door.
+
+#[path = "../support/dev_server.rs"]
+mod dev_server;
+mod idempotency;
+mod runs;
+mod starts;
+mod work;
+mod world;

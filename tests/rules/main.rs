@@ -1,0 +1,17 @@
+//! The rules of the registry, by tables: one line a command, `tick` moves time.
+
+mod attributes;
+mod batches;
+mod bulk;
+mod fixtures;
+mod health;
+mod idempotency;
+mod limits;
+mod model;
+mod naive;
+mod refusals;
+mod replication;
+mod slugs;
+mod types;
+mod workers;
+mod world;

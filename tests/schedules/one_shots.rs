@@ -1,0 +1,125 @@
+//! A schedule of single fires fires each once, and goes when that is certain.
+
+use crate::calls::described_until;
+use crate::{dev_server, prepared, request, strings};
+use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
+use temporal_registry::temporal::schedules::calls::Schedules;
+use temporal_registry::temporal::schedules::error::ScheduleError;
+use temporal_registry::temporal::schedules::finish::Finish;
+use temporal_registry::temporal::schedules::request::OverlapPolicy;
+use temporalio_client::Client;
+use temporalio_client::tonic::Request;
+use temporalio_common::protos::temporal::api::common::v1::WorkflowExecution;
+use temporalio_common::protos::temporal::api::workflowservice::v1::{
+    ListWorkflowExecutionsRequest, TerminateWorkflowExecutionRequest,
+};
+
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Workflow id and run id of every run whose workflow id begins so, once there are `expected` of them.
+async fn runs(client: &Client, prefix: &str, expected: usize) -> BTreeSet<(String, String)> {
+    found(client, "default", &format!("WorkflowId STARTS_WITH '{prefix}'"), expected).await
+}
+
+/// Workflow id and run id of every run of a namespace that a query finds, once there are `expected` of them.
+pub async fn runs_in(namespace: &str, query: &str, expected: usize) -> BTreeSet<(String, String)> {
+    found(&dev_server::client().await, namespace, query, expected).await
+}
+
+/// Ends an open run.
+pub async fn terminate(namespace: &str, workflow_id: &str) {
+    let execution = WorkflowExecution { workflow_id: workflow_id.to_owned(), run_id: String::new() };
+    let request = TerminateWorkflowExecutionRequest {
+        namespace: namespace.to_owned(),
+        workflow_execution: Some(execution),
+        ..TerminateWorkflowExecutionRequest::default()
+    };
+    let mut service = dev_server::client().await.connection().workflow_service();
+    service.terminate_workflow_execution(Request::new(request)).await.expect("terminated");
+}
+
+async fn found(client: &Client, namespace: &str, query: &str, expected: usize) -> BTreeSet<(String, String)> {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let request = ListWorkflowExecutionsRequest {
+            namespace: namespace.to_owned(),
+            page_size: 1_000,
+            query: query.to_owned(),
+            ..ListWorkflowExecutionsRequest::default()
+        };
+        let mut service = client.connection().workflow_service();
+        let response = service.list_workflow_executions(Request::new(request)).await.expect("listed");
+        let executions = response.into_inner().executions.into_iter().filter_map(|run| run.execution);
+        let found: BTreeSet<_> = executions.map(|run| (run.workflow_id, run.run_id)).collect();
+        if found.len() >= expected || Instant::now() > deadline {
+            return found;
+        }
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+}
+
+#[tokio::test]
+async fn thirty_at_once_fire_once_each_and_are_gone() {
+    let client = dev_server::client().await;
+    let schedules = Schedules::new(client.clone());
+    let now = request(|r| r.fire_offsets_seconds = vec![0]);
+    let creations = (0..30).map(|n| {
+        let (schedules, id) = (schedules.clone(), format!("burst-{n:02}"));
+        let sent = prepared(&id, &now);
+        async move {
+            schedules.create(&sent).await.unwrap_or_else(|error| panic!("{id}: {error}"));
+            (schedules.confirm_and_remove(&id, PATIENCE).await, id)
+        }
+    });
+    for (finish, id) in futures::future::join_all(creations).await {
+        assert_eq!(finish, Ok(Finish::Removed), "{id}");
+        assert_eq!(schedules.describe(&id).await.map(|_| ()), Err(ScheduleError::NotFound), "{id}");
+    }
+    let runs = runs(&client, "burst-", 30).await;
+    assert_eq!(runs.len(), 30, "{runs:?}");
+    let by_schedule: BTreeSet<&str> = runs.iter().map(|(workflow_id, _)| &workflow_id[..8]).collect();
+    assert_eq!(by_schedule.len(), 30, "{runs:?}");
+}
+
+#[tokio::test]
+async fn stays_until_its_last_fire_and_goes_then() {
+    let client = dev_server::client().await;
+    let schedules = Schedules::new(client.clone());
+    let two = request(|r| {
+        r.fire_offsets_seconds = vec![0, 3];
+        r.overlap_policy = OverlapPolicy::AllowAll;
+    });
+    schedules.create(&prepared("twice", &two)).await.expect("created");
+    assert_eq!(schedules.confirm_and_remove("twice", PATIENCE).await, Ok(Finish::Ongoing));
+    described_until(&schedules, "twice", |seen| seen.next_fires.is_empty()).await;
+    assert_eq!(schedules.confirm_and_remove("twice", PATIENCE).await, Ok(Finish::Removed));
+    assert_eq!(schedules.confirm_and_remove("twice", PATIENCE).await, Ok(Finish::Removed), "nothing to do");
+    assert_eq!(runs(&client, "twice-", 2).await.len(), 2);
+}
+
+#[tokio::test]
+async fn an_unconfirmed_fire_keeps_its_schedule() {
+    let schedules = Schedules::new(dev_server::client().await);
+    // The second fire waits for the first run, which nobody works on.
+    let waiting = request(|r| {
+        r.fire_offsets_seconds = vec![0, 1];
+        r.overlap_policy = OverlapPolicy::BufferOne;
+    });
+    schedules.create(&prepared("waiting", &waiting)).await.expect("created");
+    described_until(&schedules, "waiting", |seen| seen.counts.waiting == 1).await;
+    let finish = schedules.confirm_and_remove("waiting", Duration::from_millis(200)).await;
+    assert_eq!(finish, Ok(Finish::Unconfirmed));
+    assert_eq!(schedules.describe("waiting").await.map(|seen| seen.counts.waiting), Ok(1));
+}
+
+#[tokio::test]
+async fn a_schedule_that_goes_on_is_left_alone() {
+    let schedules = Schedules::new(dev_server::client().await);
+    schedules
+        .create(&prepared("steady", &request(|r| r.cron = strings(&["@yearly"]))))
+        .await
+        .expect("created");
+    assert_eq!(schedules.confirm_and_remove("steady", PATIENCE).await, Ok(Finish::Ongoing));
+    assert!(schedules.describe("steady").await.is_ok());
+}

@@ -1,0 +1,146 @@
+//! Types and workers as clients see them.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+use crate::harness::{Registry, Temporal, until, worker};
+
+/// A realistic schema of about 20 KB that does not repeat itself from type to type.
+fn schema(type_number: usize) -> Value {
+    let field = |n: usize| {
+        let mix = (type_number * 7919 + n * 104_729) % 1_000_003;
+        let described =
+            format!("Field {n} of document {type_number}, reference {mix:06}, kept for the audit trail");
+        (
+            format!("field_{n}_{mix:x}"),
+            json!({"type": "string", "maxLength": 100 + mix % 900, "description": described}),
+        )
+    };
+    let properties: serde_json::Map<String, Value> = (0..130).map(field).collect();
+    json!({"type": "object", "properties": properties})
+}
+
+#[tokio::test]
+async fn one_creator_wins_and_the_last_put_stands() {
+    let temporal = Temporal::start().await;
+    let registry = Arc::new(Registry::start(&temporal.address()).await);
+    let spec = |version: String| json!({"workflow_type": "race.v1", "task_queue": "q", "version": version});
+    let posts = (0..8).map(|n| {
+        let (registry, body) = (registry.clone(), spec(n.to_string()));
+        tokio::spawn(async move { registry.post("/registry/workflows", &body).await.status.as_u16() })
+    });
+    let mut statuses = futures::future::try_join_all(posts).await.expect("all posts");
+    statuses.sort_unstable();
+    assert_eq!(statuses, [201, 409, 409, 409, 409, 409, 409, 409]);
+
+    for round in 0..20 {
+        for version in ["v1", "v2"] {
+            let body = spec(format!("{version}-{round}"));
+            let put = registry.call(reqwest::Method::PUT, "/registry/workflows/race.v1", Some(&body)).await;
+            assert_eq!(put.status, 200, "{}", put.body);
+        }
+        let now = registry.get("/registry/workflows/race.v1").await.body;
+        assert_eq!(now["version"], format!("v2-{round}"));
+    }
+
+    for round in 0..20 {
+        let id = format!("short-lived-{round}");
+        registry.must("/registry/workers", &worker(&id, "q", 60, &["race.v1"])).await;
+        let gone = registry.call(reqwest::Method::DELETE, &format!("/registry/workers/{id}"), None).await;
+        assert_eq!(gone.status, 204);
+        assert_eq!(registry.get(&format!("/registry/workers/{id}")).await.status, 404);
+    }
+    assert_eq!(registry.get("/registry/workers").await.body["workers"], json!([]));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn five_hundred_large_types_survive_a_hand_over() {
+    let temporal = Temporal::start().await;
+    let registry = Registry::start(&temporal.address()).await;
+    for n in 0..500 {
+        let name = format!("large-{n:03}.v1");
+        let body = json!({"workflow_type": name, "task_queue": "q", "input_schema": schema(n)});
+        registry.must("/registry/workflows", &body).await;
+    }
+    let before = registry.get("/registry/status").await.body;
+    // Claims fill the history until the run hands over.
+    registry
+        .until("a hand-over", async || {
+            for _ in 0..50 {
+                registry.must("/workflow-ids/claim", &json!({"name": "filler"})).await;
+            }
+            registry.get("/registry/status").await.body["run_id"] != before["run_id"]
+        })
+        .await;
+    let mut seen = Vec::new();
+    let mut next = "/registry/workflows?limit=100".to_owned();
+    loop {
+        let page = registry.get(&next).await.body;
+        let types = page["workflows"].as_array().expect("a page of types");
+        assert!(types.len() <= 100);
+        seen.extend(types.iter().map(|t| t["workflow_type"].as_str().expect("a name").to_owned()));
+        let Some(token) = page["next_page_token"].as_str() else { break };
+        next = format!("/registry/workflows?limit=100&page_token={token}");
+    }
+    let expected: Vec<String> = (0..500).map(|n| format!("large-{n:03}.v1")).collect();
+    assert_eq!(seen, expected);
+    let one = registry.get("/registry/workflows/large-250.v1").await.body;
+    assert_eq!(one["input_schema"], schema(250));
+    println!("status with 500 types of 20 KB: {}", registry.get("/registry/status").await.body);
+
+    // Past the limit the answer is a clear refusal, and everything else goes on.
+    let refused = 'full: {
+        for n in 500..5_000 {
+            let body = json!({"workflow_type": format!("large-{n}.v1"), "task_queue": "q", "input_schema": schema(n)});
+            let answer = registry.post("/registry/workflows", &body).await;
+            if answer.status != 201 {
+                break 'full answer;
+            }
+        }
+        panic!("the registry never filled up");
+    };
+    assert_eq!(refused.status, 429, "{}", refused.body);
+    assert_eq!(refused.body["code"], "registry_full");
+    assert!(refused.headers.contains_key("retry-after"));
+    assert_eq!(registry.get("/registry/workflows/large-001.v1").await.status, 200);
+    registry.must("/workflow-ids/claim", &json!({"name": "still open"})).await;
+    let run_id = registry.get("/registry/status").await.body["run_id"].clone();
+    registry
+        .until("a hand-over of a full registry", async || {
+            for _ in 0..50 {
+                registry.must("/workflow-ids/claim", &json!({"name": "filler"})).await;
+            }
+            registry.get("/registry/status").await.body["run_id"] != run_id
+        })
+        .await;
+    assert_eq!(registry.get("/registry/workflows/large-499.v1").await.status, 200);
+}
+
+#[tokio::test]
+async fn a_worker_that_stops_is_unhealthy_and_unroutable_within_six_seconds() {
+    let temporal = Temporal::start().await;
+    let registry = Registry::start(&temporal.address()).await;
+    let registered = registry.must("/registry/workers", &worker("brief", "q", 5, &["brief.v1"])).await;
+    let epoch = registered["epoch"].as_u64().expect("an epoch");
+    let started = registry.post("/workflows/brief.v1/start", &json!({"name": "brief"})).await;
+    assert_eq!(started.status, 200, "{}", started.body);
+    let beat = registry.must("/registry/workers/brief/heartbeat", &json!({"epoch": epoch})).await;
+    assert_eq!(beat["status"], "ack");
+    let last = Instant::now();
+    until("the worker is unhealthy", Duration::from_secs(6), async || {
+        registry.get("/registry/workers/brief").await.body["healthy"] == false
+    })
+    .await;
+    assert!(last.elapsed() > Duration::from_millis(4_500), "its lease had not run out yet");
+    let listed = registry.get("/registry/workflows").await.body;
+    assert_eq!(listed["workflows"][0]["workers"][0]["healthy"], false);
+    let refused = registry.post("/workflows/brief.v1/start", &json!({"name": "brief"})).await;
+    assert_eq!((refused.status.as_u16(), refused.body["code"].as_str()), (503, Some("no_healthy_worker")));
+    let back = registry.must("/registry/workers/brief/heartbeat", &json!({"epoch": epoch})).await;
+    assert_eq!(back["status"], "ack");
+    assert_eq!(registry.get("/registry/workers/brief").await.body["healthy"], true);
+    let other = registry.must("/registry/workers/brief/heartbeat", &json!({"epoch": epoch - 1})).await;
+    assert_eq!(other["status"], "reregister");
+}

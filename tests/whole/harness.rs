@@ -1,0 +1,194 @@
+//! Starts the real things: a Temporal dev server, registry processes, Python workers.
+
+use std::path::PathBuf;
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+use reqwest::{Client, Method, StatusCode};
+use serde_json::Value;
+use temporal_registry::dev_server::{DevServer, DevServerOptions};
+use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::process::{Child, Command};
+
+/// A port that is free now.
+pub fn free_port() -> u16 {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+    listener.local_addr().expect("its address").port()
+}
+
+/// A Temporal dev server of this test's own.
+pub struct Temporal {
+    pub server: DevServer,
+    pub port: u16,
+    options: DevServerOptions,
+}
+
+impl Temporal {
+    /// In memory.
+    pub async fn start() -> Self {
+        Self::start_with(None).await
+    }
+
+    /// With a SQLite file, to be stopped and started again.
+    pub async fn start_with(db: Option<PathBuf>) -> Self {
+        let port = free_port();
+        let options = DevServerOptions { program: None, port, ui_port: None, db };
+        let server = DevServer::start(options.clone()).await.expect("the Temporal dev server starts");
+        Self { server, port, options }
+    }
+
+    /// Stops it; `again` brings it back on the same port and file.
+    pub async fn stop(self) -> DevServerOptions {
+        self.server.stop().await;
+        self.options
+    }
+
+    /// Brings a stopped server back.
+    pub async fn again(options: DevServerOptions) -> Self {
+        let server = DevServer::start(options.clone()).await.expect("the Temporal dev server starts again");
+        Self { server, port: options.port, options }
+    }
+
+    /// `host:port` of the frontend.
+    pub fn address(&self) -> String {
+        format!("127.0.0.1:{}", self.port)
+    }
+}
+
+/// A registry process.
+pub struct Registry {
+    child: Child,
+    pub url: String,
+    pub http: Client,
+}
+
+/// An answer, read.
+pub struct Answer {
+    pub status: StatusCode,
+    pub headers: reqwest::header::HeaderMap,
+    pub body: Value,
+}
+
+impl Registry {
+    /// `serve` on any free port, without auth, ready.
+    pub async fn start(temporal: &str) -> Self {
+        Self::start_with(temporal, &[]).await
+    }
+
+    /// The same, with more environment.
+    pub async fn start_with(temporal: &str, env: &[(&str, &str)]) -> Self {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_temporal-registry"));
+        command.args(["serve", "--port", "0", "--temporal-address", temporal]);
+        command.env("TEMPORAL_REGISTRY_AUTH_ENABLED", "false").env("TEMPORAL_REGISTRY_LOG_LEVEL", "warn");
+        command
+            .env("TEMPORAL_REGISTRY_ACCESS_LOG", "false")
+            .env("TEMPORAL_REGISTRY__OBSERVABILITY__AUDIT__ENABLED", "false");
+        command.envs(env.iter().copied()).stdout(Stdio::piped()).kill_on_drop(true);
+        let mut child = command.spawn().expect("the registry starts");
+        let mut lines = BufReader::new(child.stdout.take().expect("its output")).lines();
+        let line = tokio::time::timeout(Duration::from_secs(60), lines.next_line()).await;
+        let line = line
+            .expect("the registry is up within 60 s")
+            .expect("a line")
+            .expect("the registry says where it is");
+        let url = line.strip_prefix("listening on ").expect("an address").to_owned();
+        let registry = Self { child, url, http: Client::new() };
+        registry.until("ready", async || registry.get("/ready").await.status == 200).await;
+        registry
+    }
+
+    /// One request.
+    pub async fn call(&self, method: Method, path: &str, body: Option<&Value>) -> Answer {
+        let mut request = self.http.request(method.clone(), format!("{}{path}", self.url));
+        if let Some(body) = body {
+            request = request.json(body);
+        }
+        let answer = request.timeout(Duration::from_secs(60)).send().await;
+        let answer = answer.unwrap_or_else(|error| panic!("{method} {path}: {error:?}"));
+        let (status, headers) = (answer.status(), answer.headers().clone());
+        let bytes = answer.bytes().await.expect("a body");
+        let body = if bytes.is_empty() {
+            Value::Null
+        } else {
+            serde_json::from_slice(&bytes).unwrap_or(Value::Null)
+        };
+        Answer { status, headers, body }
+    }
+
+    pub async fn get(&self, path: &str) -> Answer {
+        self.call(Method::GET, path, None).await
+    }
+
+    pub async fn post(&self, path: &str, body: &Value) -> Answer {
+        self.call(Method::POST, path, Some(body)).await
+    }
+
+    /// POST that must succeed.
+    pub async fn must(&self, path: &str, body: &Value) -> Value {
+        let answer = self.post(path, body).await;
+        assert!(answer.status.is_success(), "POST {path}: {} {}", answer.status, answer.body);
+        answer.body
+    }
+
+    /// Waits for a condition, for at most 30 s.
+    pub async fn until(&self, what: &str, mut holds: impl AsyncFnMut() -> bool) {
+        until(what, Duration::from_secs(30), async || holds().await).await;
+    }
+
+    /// kill -9.
+    pub async fn kill(mut self) {
+        self.child.kill().await.expect("the registry can be killed");
+    }
+
+    /// SIGTERM, and the exit status.
+    pub async fn stop(mut self) -> std::process::ExitStatus {
+        let id = i32::try_from(self.child.id().expect("it runs")).expect("a process id");
+        nix::sys::signal::kill(nix::unistd::Pid::from_raw(id), nix::sys::signal::Signal::SIGTERM)
+            .expect("a signal");
+        let ended = tokio::time::timeout(Duration::from_secs(40), self.child.wait()).await;
+        ended.expect("it stops within 40 s").expect("an exit status")
+    }
+
+    /// Resident memory in bytes.
+    pub fn resident_bytes(&self) -> u64 {
+        let statm = std::fs::read_to_string(format!("/proc/{}/statm", self.child.id().expect("it runs")));
+        let pages = statm.expect("its memory").split(' ').nth(1).and_then(|p| p.parse::<u64>().ok());
+        pages.expect("a page count") * 4096
+    }
+}
+
+/// Waits for a condition with a deadline. The condition itself takes a request's time, so this does not spin.
+pub async fn until(what: &str, within: Duration, mut holds: impl AsyncFnMut() -> bool) {
+    let end = Instant::now() + within;
+    while !holds().await {
+        assert!(Instant::now() < end, "not within {within:?}: {what}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+/// The Python of the tests, with `temporalio`.
+pub fn python(script: &str) -> Command {
+    let python = std::env::var("TEST_PYTHON").unwrap_or_else(|_| "python3".to_owned());
+    let mut command = Command::new(python);
+    command.arg(PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(script));
+    command.kill_on_drop(true).stdout(Stdio::piped());
+    command
+}
+
+/// The registration of a worker that serves some types.
+pub fn worker(id: &str, queue: &str, ttl_seconds: u32, types: &[&str]) -> Value {
+    let spec = |name: &&str| serde_json::json!({"workflow_type": name, "task_queue": queue});
+    serde_json::json!({
+        "worker_id": id, "task_queue": queue, "ttl_seconds": ttl_seconds,
+        "workflows": types.iter().map(spec).collect::<Vec<_>>(),
+    })
+}
+
+impl Registry {
+    /// kill -9 without giving the handle up: requests in flight fail from here on.
+    pub fn kill_now(&self) {
+        let id = i32::try_from(self.child.id().expect("it runs")).expect("a process id");
+        nix::sys::signal::kill(nix::unistd::Pid::from_raw(id), nix::sys::signal::Signal::SIGKILL)
+            .expect("a signal");
+    }
+}

@@ -1,0 +1,8 @@
+//! The whole: the real binary against a real Temporal dev server with real workers.
+
+mod catalogue;
+mod claims;
+mod harness;
+mod outage;
+mod python;
+mod scale;
