@@ -111,6 +111,11 @@ impl Book {
         due.into_iter().collect()
     }
 
+    /// Whether a schedule has never been looked at.
+    pub(super) fn is_new(&self, id: &str) -> bool {
+        !self.known.lock().contains_key(id)
+    }
+
     /// Since when a schedule is known to drift.
     pub(super) fn drifting_since(&self, id: &str) -> Option<Instant> {
         self.known.lock().get(id)?.drifting_since
