@@ -61,7 +61,9 @@ impl Reconciler {
         loop {
             let revision = self.types.view().revision;
             let mut all_listed = false;
-            if Instant::now() >= list_at && self.types.reads.freshness(clock::now_ms()).is_ready {
+            let (round, is_asked) = self.book.asked();
+            let is_due = is_asked || Instant::now() >= list_at;
+            if is_due && self.types.reads.freshness(clock::now_ms()).is_ready {
                 match self.list().await {
                     Ok(()) => (all_listed, failing) = (true, false),
                     Err(error) if !std::mem::replace(&mut failing, true) => {
@@ -75,7 +77,7 @@ impl Reconciler {
             }
             self.look_at_due().await;
             if all_listed {
-                self.book.completed();
+                self.book.completed(round);
             }
             let within = list_at.saturating_duration_since(Instant::now()).max(SETTLE);
             tokio::select! {
