@@ -25,7 +25,7 @@ use temporal_registry::{
         connection::Target,
         dispatch::Dispatch,
         replica::{Replica, ReplicaOptions},
-        runs::LiveRuns,
+        runs::{LiveRuns, LiveTasks},
         schedules::desk::Desk,
     },
 };
@@ -214,6 +214,7 @@ impl Door {
             desk.book(),
         );
         let state = AppState {
+            tasks: Arc::new(LiveTasks::new(runs.clone())),
             runs,
             schedules: Arc::new(desk),
             reconciles,

@@ -6,3 +6,4 @@ mod harness;
 mod outage;
 mod python;
 mod scale;
+mod tasks;
