@@ -24,7 +24,7 @@ use super::{
     connection::{CALL_TIMEOUT, CallError, Link, within},
     ledger::Revive,
     mirror::Mirror,
-    workflow::{SHUTDOWN, WORKFLOW_TYPE},
+    workflow::SHUTDOWN,
 };
 use crate::{
     registry::State,
@@ -115,13 +115,13 @@ impl Keeper {
     async fn start(&self, state: Option<RawValue>, after: &str) -> Result<(), CallError> {
         let input = state.map(|state| Payloads { payloads: state.payloads });
         // Replicas that find the same run closed ask for the same start, so that one of them wins.
-        let request_id = format!("{}-after-{after}", self.link.workflow_id);
+        let request_id = format!("{}-after-{after}", self.link.registry.workflow_id);
         let request = StartWorkflowExecutionRequest {
             namespace: self.link.namespace(),
-            workflow_id: self.link.workflow_id.clone(),
-            workflow_type: Some(WorkflowType { name: WORKFLOW_TYPE.to_owned() }),
+            workflow_id: self.link.registry.workflow_id.clone(),
+            workflow_type: Some(WorkflowType { name: self.link.registry.workflow_type.clone() }),
             task_queue: Some(TaskQueue {
-                name: self.link.task_queue.clone(),
+                name: self.link.registry.task_queue.clone(),
                 kind: TaskQueueKind::Normal.into(),
                 normal_name: String::new(),
             }),
@@ -140,7 +140,7 @@ impl Keeper {
             .map_err(CallError::from)
         {
             Ok(_) => {
-                tracing::info!(workflow_id = self.link.workflow_id, "started the registry workflow");
+                tracing::info!(workflow_id = self.link.registry.workflow_id, "started the registry workflow");
                 Ok(())
             }
             Err(CallError::AlreadyExists { .. }) => Ok(()),

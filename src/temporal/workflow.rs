@@ -1,16 +1,15 @@
 //! The workflow shell: the durable singleton around the rules. It decodes, applies, answers and hands over; what is
 //! right or wrong is decided in `registry`.
-#![allow(missing_docs, reason = "the workflow macro generates constants without documentation")]
+
+mod surface;
+
+pub use surface::register;
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
-use temporalio_common::data_converters::RawValue;
-use temporalio_macros::{workflow, workflow_methods};
-use temporalio_sdk::{
-    ActivityOptions, ContinueAsNewOptions, SyncWorkflowContext, WorkflowContext, WorkflowContextView,
-    WorkflowResult,
-};
+use temporalio_common::{data_converters::RawValue, protos::temporal::api::common::v1::Payload};
+use temporalio_sdk::{ActivityOptions, ContinueAsNewOptions, WorkflowContext, WorkflowResult};
 
 use super::{
     codec::{self, CodecError},
@@ -21,14 +20,18 @@ use crate::registry::{
     AttributeStatus, Batch, Changes, Command, Outcome, Provisioned, Refusal, Registry, run_name,
 };
 
-/// Temporal workflow type of the registry.
-pub const WORKFLOW_TYPE: &str = "temporal-registry.v1";
 /// Name of the signal that ends the registry workflow.
 pub const SHUTDOWN: &str = "shutdown_registry";
 /// Name of the update that carries a batch.
 pub const APPLY_BATCH: &str = "apply_batch";
 /// Name of the query that gives changes since a revision.
 pub const CHANGES_SINCE: &str = "changes_since";
+/// Name of the update that claims the next number of a slug.
+const CLAIM_SLUG_ID: &str = "claim_slug_id";
+/// Name of the update that starts a slug over.
+const RESET_SLUG: &str = "reset_slug";
+/// Name of the signal that services of the reference send all the time.
+const SERVICE_HEARTBEAT: &str = "registry_service_heartbeat";
 /// What a refused batch says while a run hands over: send it again.
 pub const HANDING_OVER: &str = "registry is handing over to its next run";
 
@@ -59,8 +62,14 @@ pub struct ChangesQuery {
     pub born: u64,
 }
 
+/// The workflow task at hand, as far as the shell looks at it.
+struct Task {
+    history_length: u32,
+    continue_as_new_suggested: bool,
+    time: Option<SystemTime>,
+}
+
 /// The registry workflow.
-#[workflow]
 pub struct RegistryWorkflow {
     registry: Registry,
     /// Updates accepted in this run.
@@ -78,17 +87,15 @@ pub struct RegistryWorkflow {
     shutdown: bool,
 }
 
-#[workflow_methods]
 impl RegistryWorkflow {
-    #[init]
-    fn new(ctx: &WorkflowContextView, input: RawValue) -> Self {
-        let state = match codec::decode_state(&input) {
+    fn begin(started: Option<SystemTime>, input: &RawValue) -> Self {
+        let state = match codec::decode_state(input) {
             Ok(state) => state,
             // Failing the task is the refusal: the run stays as it is until a program that can read it comes along.
             Err(error) => panic!("cannot take over the registry: {error}"),
         };
         let mut registry = Registry::new(state);
-        let now_ms = ms(ctx.start_time());
+        let now_ms = ms(started);
         registry.begin_run(now_ms);
         Self {
             registry,
@@ -103,25 +110,7 @@ impl RegistryWorkflow {
         }
     }
 
-    /// Waits, provisions and hands over until the registry is shut down; the result is its state.
-    #[run(name = "temporal-registry.v1")]
-    pub async fn run(ctx: &mut WorkflowContext<Self>) -> WorkflowResult<RawValue> {
-        loop {
-            let woken =
-                ctx.wait_condition(|s| s.shutdown || s.handover_due || s.registry.has_pending()).await;
-            // A cancelled registry closes like one that was shut down: its state is its result.
-            if woken.is_err() || ctx.state(|s| s.shutdown) {
-                return Ok(ctx.state(|s| codec::encode_state(s.registry.state())).map_err(packing)?);
-            }
-            if ctx.state(|s| s.handover_due) {
-                hand_over(ctx).await?;
-            }
-            provision(ctx).await;
-        }
-    }
-
-    #[update_validator(apply_batch)]
-    fn validate_batch(&self, _ctx: &WorkflowContextView, input: &RawValue) -> Result<(), Failure> {
+    fn validate_batch(&self, input: &RawValue) -> Result<(), Failure> {
         if self.handing_over || self.shutdown {
             return Err(HANDING_OVER.into());
         }
@@ -129,171 +118,53 @@ impl RegistryWorkflow {
         Ok(())
     }
 
-    #[update]
-    fn apply_batch(
-        &mut self,
-        ctx: &mut SyncWorkflowContext<Self>,
-        input: RawValue,
-    ) -> Result<RawValue, Failure> {
-        let batch: Batch = codec::decode(&input)?;
-        self.commands += batch.commands.len();
-        let now_ms = self.note_update(ctx);
-        let reply = self.registry.apply_batch(&batch, now_ms, REPLY_CHANGES_BYTES_MAX);
-        Ok(RawValue::new(vec![codec::encode(&reply)?]))
+    fn take_update(&mut self, task: &Task, name: &str, input: &RawValue) -> Result<RawValue, Failure> {
+        let payload = match name {
+            APPLY_BATCH => self.apply_batch(task, codec::decode(input)?)?,
+            CLAIM_SLUG_ID => self.claim_slug_id(task, codec::decode(input)?)?,
+            _ => self.reset_slug(task, codec::decode(input)?)?,
+        };
+        Ok(RawValue::new(vec![payload]))
     }
 
-    #[update]
-    fn claim_slug_id(
-        &mut self,
-        ctx: &mut SyncWorkflowContext<Self>,
-        input: RawValue,
-    ) -> Result<RawValue, Failure> {
-        let NameWire { name } = codec::decode(&input)?;
-        let now_ms = self.note_update(ctx);
+    fn apply_batch(&mut self, task: &Task, batch: Batch) -> Result<Payload, Failure> {
+        self.commands += batch.commands.len();
+        let now_ms = self.note_update(task);
+        Ok(codec::encode(&self.registry.apply_batch(&batch, now_ms, REPLY_CHANGES_BYTES_MAX))?)
+    }
+
+    fn claim_slug_id(&mut self, task: &Task, NameWire { name }: NameWire) -> Result<Payload, Failure> {
+        let now_ms = self.note_update(task);
         match self.registry.apply(&Command::Claim { name }, now_ms) {
             Outcome::Claimed { slug, counter } => {
                 let workflow_id = run_name(&slug, counter);
-                Ok(RawValue::new(vec![codec::plain(&ClaimedWire { slug, counter, workflow_id })?]))
+                Ok(codec::plain(&ClaimedWire { slug, counter, workflow_id })?)
             }
             other => Err(refused(other)),
         }
     }
 
-    #[update]
-    fn reset_slug(
-        &mut self,
-        ctx: &mut SyncWorkflowContext<Self>,
-        input: RawValue,
-    ) -> Result<RawValue, Failure> {
-        let NameWire { name } = codec::decode(&input)?;
-        let now_ms = self.note_update(ctx);
+    fn reset_slug(&mut self, task: &Task, NameWire { name }: NameWire) -> Result<Payload, Failure> {
+        let now_ms = self.note_update(task);
         match self.registry.apply(&Command::ResetSlug { name }, now_ms) {
             Outcome::SlugReset { slug, previous_counter } => {
-                Ok(RawValue::new(vec![codec::plain(&ResetWire { slug, previous_counter, reset_to: 0 })?]))
+                Ok(codec::plain(&ResetWire { slug, previous_counter, reset_to: 0 })?)
             }
             other => Err(refused(other)),
         }
-    }
-
-    #[signal]
-    fn register_worker(&mut self, ctx: &mut SyncWorkflowContext<Self>, input: RawValue) {
-        self.take_signal(ctx, "register_worker", &input);
-    }
-
-    #[signal]
-    fn put_workflow(&mut self, ctx: &mut SyncWorkflowContext<Self>, input: RawValue) {
-        self.take_signal(ctx, "put_workflow", &input);
-    }
-
-    #[signal]
-    fn heartbeat_worker(&mut self, ctx: &mut SyncWorkflowContext<Self>, input: RawValue) {
-        self.take_signal(ctx, "heartbeat_worker", &input);
-    }
-
-    #[signal]
-    fn unregister_worker(&mut self, ctx: &mut SyncWorkflowContext<Self>, input: RawValue) {
-        self.take_signal(ctx, "unregister_worker", &input);
-    }
-
-    #[signal]
-    fn set_workflow_enabled(&mut self, ctx: &mut SyncWorkflowContext<Self>, input: RawValue) {
-        self.take_signal(ctx, "set_workflow_enabled", &input);
-    }
-
-    #[signal]
-    fn unregister_workflow(&mut self, ctx: &mut SyncWorkflowContext<Self>, input: RawValue) {
-        self.take_signal(ctx, "unregister_workflow", &input);
-    }
-
-    #[signal]
-    fn registry_service_started(&mut self, ctx: &mut SyncWorkflowContext<Self>, input: RawValue) {
-        self.take_signal(ctx, "registry_service_started", &input);
-    }
-
-    /// Kept so that services of the reference do not fail; their liveness is of no interest here.
-    #[signal]
-    fn registry_service_heartbeat(&mut self, ctx: &mut SyncWorkflowContext<Self>, _input: RawValue) {
-        self.note_signal(ctx);
-    }
-
-    #[signal]
-    fn shutdown_registry(&mut self, ctx: &mut SyncWorkflowContext<Self>, _input: RawValue) {
-        self.note_signal(ctx);
-        self.shutdown = true;
-    }
-
-    #[query]
-    fn changes_since(&self, _ctx: &WorkflowContextView, input: RawValue) -> Result<RawValue, Failure> {
-        let ChangesQuery { since, born } = codec::decode(&input)?;
-        let changes: Changes = self.registry.changes_since(since, born, PAGE_BYTES_MAX);
-        Ok(RawValue::new(vec![codec::encode(&changes)?]))
-    }
-
-    #[query]
-    fn list_workflows(&self, _ctx: &WorkflowContextView, input: RawValue) -> Result<RawValue, Failure> {
-        self.answer("list_workflows", &input)
-    }
-
-    #[query]
-    fn get_workflow(&self, _ctx: &WorkflowContextView, input: RawValue) -> Result<RawValue, Failure> {
-        self.answer("get_workflow", &input)
-    }
-
-    #[query]
-    fn resolve_workflow(&self, _ctx: &WorkflowContextView, input: RawValue) -> Result<RawValue, Failure> {
-        self.answer("resolve_workflow", &input)
-    }
-
-    #[query]
-    fn list_search_attributes(
-        &self,
-        _ctx: &WorkflowContextView,
-        input: RawValue,
-    ) -> Result<RawValue, Failure> {
-        self.answer("list_search_attributes", &input)
-    }
-
-    #[query]
-    fn list_workers(&self, _ctx: &WorkflowContextView, input: RawValue) -> Result<RawValue, Failure> {
-        self.answer("list_workers", &input)
-    }
-
-    #[query]
-    fn get_status(&self, _ctx: &WorkflowContextView, input: RawValue) -> Result<RawValue, Failure> {
-        self.answer("get_status", &input)
-    }
-
-    #[query]
-    fn list_slug_counters(&self, _ctx: &WorkflowContextView, input: RawValue) -> Result<RawValue, Failure> {
-        self.answer("list_slug_counters", &input)
-    }
-}
-
-impl RegistryWorkflow {
-    fn note_update(&mut self, ctx: &SyncWorkflowContext<Self>) -> i64 {
-        self.updates += 1;
-        self.last_update_at = ctx.history_length();
-        self.note_task(ctx)
-    }
-
-    fn note_signal(&mut self, ctx: &SyncWorkflowContext<Self>) -> i64 {
-        self.signals += 1;
-        self.note_task(ctx)
-    }
-
-    fn note_task(&mut self, ctx: &SyncWorkflowContext<Self>) -> i64 {
-        self.handover_due |= self.updates >= UPDATES_MAX
-            || self.commands >= COMMANDS_MAX
-            || self.signals >= SIGNALS_MAX
-            || ctx.history_length() >= EVENTS_MAX
-            || ctx.continue_as_new_suggested();
-        self.last_seen_ms = ms(ctx.workflow_time());
-        self.last_seen_ms
     }
 
     /// Applies a signal, or counts it with the reason why not. Nothing in a signal can fail the workflow task.
-    fn take_signal(&mut self, ctx: &SyncWorkflowContext<Self>, name: &str, input: &RawValue) {
-        let now_ms = self.note_signal(ctx);
+    fn take_signal(&mut self, task: &Task, name: &str, input: &RawValue) {
+        let now_ms = self.note_signal(task);
+        if name == SHUTDOWN {
+            self.shutdown = true;
+            return;
+        }
+        // Kept so that services of the reference do not fail; their liveness is of no interest here.
+        if name == SERVICE_HEARTBEAT {
+            return;
+        }
         let commands = match input.payloads.as_slice() {
             [one] => codec::json_of(one)
                 .map_err(|error| error.to_string())
@@ -315,12 +186,54 @@ impl RegistryWorkflow {
     }
 
     fn answer(&self, name: &str, input: &RawValue) -> Result<RawValue, Failure> {
-        let argument = match input.payloads.as_slice() {
-            [one] => Some(serde_json::from_slice(&codec::json_of(one)?)?),
-            _ => None,
+        let payload = if name == CHANGES_SINCE {
+            let ChangesQuery { since, born } = codec::decode(input)?;
+            let changes: Changes = self.registry.changes_since(since, born, PAGE_BYTES_MAX);
+            codec::encode(&changes)?
+        } else {
+            let argument = match input.payloads.as_slice() {
+                [one] => Some(serde_json::from_slice(&codec::json_of(one)?)?),
+                _ => None,
+            };
+            codec::plain(&reference::query(name, argument.as_ref(), &self.registry, self.last_seen_ms)?)?
         };
-        let value = reference::query(name, argument.as_ref(), &self.registry, self.last_seen_ms)?;
-        Ok(RawValue::new(vec![codec::plain(&value)?]))
+        Ok(RawValue::new(vec![payload]))
+    }
+
+    fn note_update(&mut self, task: &Task) -> i64 {
+        self.updates += 1;
+        self.last_update_at = task.history_length;
+        self.note_task(task)
+    }
+
+    fn note_signal(&mut self, task: &Task) -> i64 {
+        self.signals += 1;
+        self.note_task(task)
+    }
+
+    fn note_task(&mut self, task: &Task) -> i64 {
+        self.handover_due |= self.updates >= UPDATES_MAX
+            || self.commands >= COMMANDS_MAX
+            || self.signals >= SIGNALS_MAX
+            || task.history_length >= EVENTS_MAX
+            || task.continue_as_new_suggested;
+        self.last_seen_ms = ms(task.time);
+        self.last_seen_ms
+    }
+}
+
+/// Waits, provisions and hands over until the registry is shut down; the result is its state.
+async fn run(ctx: &mut WorkflowContext<RegistryWorkflow>) -> WorkflowResult<RawValue> {
+    loop {
+        let woken = ctx.wait_condition(|s| s.shutdown || s.handover_due || s.registry.has_pending()).await;
+        // A cancelled registry closes like one that was shut down: its state is its result.
+        if woken.is_err() || ctx.state(|s| s.shutdown) {
+            return Ok(ctx.state(|s| codec::encode_state(s.registry.state())).map_err(packing)?);
+        }
+        if ctx.state(|s| s.handover_due) {
+            hand_over(ctx).await?;
+        }
+        provision(ctx).await;
     }
 }
 

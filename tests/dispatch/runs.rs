@@ -139,7 +139,7 @@ async fn messages_reach_the_run() {
     }
     for path in ["signals/stop", "queries/sum", "updates/plus", "cancel", "terminate", "restart"] {
         door.post(&format!("/runs/nobody-{id}/{path}"), Value::Null).await.assert_problem("run_not_found");
-        let own = &door.replica.link.workflow_id;
+        let own = &door.replica.link.registry.workflow_id;
         door.post(&format!("/runs/{own}/{path}"), Value::Null).await.assert_problem("run_not_found");
     }
     // Nobody works on its queue, so nobody answers.

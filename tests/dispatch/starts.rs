@@ -130,7 +130,7 @@ async fn what_does_not_fit_is_refused_before_anything_is_claimed() {
     let world = World::new(1).await;
     world.register("w1", &[strict(), json!({"workflow_type": "off.v1", "enabled": false})]).await;
     let name = world.queue.clone();
-    let own_queue = world.door().replica.link.task_queue.clone();
+    let own_queue = world.door().replica.link.registry.task_queue.clone();
     let table = [
         ("none.v1", json!({}), "workflow_unavailable", vec![]),
         ("off.v1", json!({}), "workflow_unavailable", vec![]),
