@@ -172,11 +172,7 @@ pub struct Link {
 
 impl Link {
     /// Connects and makes sure that the namespace is there and usable.
-    pub async fn connect(
-        target: Target,
-        registry: RegistryNames,
-        metrics: &Metrics,
-    ) -> anyhow::Result<Self> {
+    pub async fn connect(target: Target, registry: RegistryNames, metrics: &Metrics) -> anyhow::Result<Self> {
         let client = connect(&target, metrics).await?;
         let calls = AtomicU64::new(0);
         let link = Self { client, target, registry, calls, pace: Pace::default() };

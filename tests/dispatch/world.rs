@@ -22,9 +22,9 @@ use temporal_registry::{
     seams::{Reads, Writes},
     temporal::{
         attributes_reconcile::AttributeReconciler,
+        connection::RegistryNames,
         connection::Target,
         dispatch::Dispatch,
-        connection::RegistryNames,
         replica::{Replica, ReplicaOptions},
         runs::{LiveRuns, LiveTasks},
         schedules::desk::Desk,

@@ -2,6 +2,7 @@
 
 mod catalogue;
 mod claims;
+mod dev;
 mod harness;
 mod outage;
 mod python;
