@@ -2,8 +2,10 @@
 
 mod catalogue;
 mod claims;
+mod dev;
 mod harness;
 mod outage;
 mod python;
 mod scale;
 mod schedules;
+mod tasks;
