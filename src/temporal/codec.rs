@@ -106,6 +106,11 @@ pub fn decode_state(raw: &RawValue) -> Result<State, CodecError> {
     Ok(serde_json::from_slice::<Envelope<State>>(&json)?.state)
 }
 
+/// A yes or no beside another argument; no when it is left out.
+pub fn flag(payload: Option<&Payload>) -> Result<bool, CodecError> {
+    payload.map_or(Ok(false), |payload| Ok(serde_json::from_slice(&json_of(payload)?)?))
+}
+
 /// How many bytes a state takes when packed.
 pub fn packed_len(state: &State) -> Result<u64, CodecError> {
     let raw = encode_state(state)?;

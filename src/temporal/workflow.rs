@@ -29,8 +29,12 @@ pub const SHUTDOWN: &str = "shutdown_registry";
 pub const APPLY_BATCH: &str = "apply_batch";
 /// Name of the query that gives changes since a revision.
 pub const CHANGES_SINCE: &str = "changes_since";
+/// Name of the update that gives a run its state.
+pub const TAKE_STATE: &str = "take_state";
 /// What a refused batch says while a run hands over: send it again.
 pub const HANDING_OVER: &str = "registry is handing over to its next run";
+/// What a run says that was started without a state, by somebody who is no replica, until it is given one.
+pub const AWAITING_STATE: &str = "registry is waiting for its state";
 
 /// Hand over at this many history events: a tenth of Temporal's limit, so that replay after a failover stays short.
 const EVENTS_MAX: u32 = 5_000;
@@ -38,8 +42,13 @@ const EVENTS_MAX: u32 = 5_000;
 const UPDATES_MAX: u32 = 1_500;
 /// Hand over at this many commands: replay applies them all again, and this keeps it within a second.
 const COMMANDS_MAX: usize = 20_000;
+/// Temporal gives a workflow task up after this long, and with it the replica that died over it. Replaying a whole run
+/// takes about a second.
+pub const TASK_TIMEOUT: Duration = Duration::from_secs(3);
 /// Hand over at this many signals; Temporal refuses more than 10,000 in one run.
 const SIGNALS_MAX: u32 = 5_000;
+/// Signals kept for the state to come; it comes within a second of a replica's seeing that it is missing.
+const EARLY_SIGNALS_MAX: usize = 1_000;
 /// JSON bytes of changes sent along with the answer to a batch; the rest is fetched by query.
 const REPLY_CHANGES_BYTES_MAX: u64 = 600_000;
 /// JSON bytes of changes in the answer to a query, well under Temporal's 2 MiB even when they do not compress.
@@ -76,6 +85,8 @@ pub struct RegistryWorkflow {
     handover_due: bool,
     handing_over: bool,
     shutdown: bool,
+    /// Signals that came before the state did; none once it is here. Nothing is answered for or handed over until then.
+    early: Option<Vec<(&'static str, RawValue)>>,
 }
 
 #[workflow_methods]
@@ -89,7 +100,10 @@ impl RegistryWorkflow {
         };
         let mut registry = Registry::new(state);
         let now_ms = ms(ctx.start_time());
-        registry.begin_run(now_ms);
+        let early = input.payloads.is_empty().then(Vec::new);
+        if early.is_none() {
+            registry.begin_run(now_ms);
+        }
         Self {
             registry,
             updates: 0,
@@ -100,12 +114,17 @@ impl RegistryWorkflow {
             handover_due: false,
             handing_over: false,
             shutdown: false,
+            early,
         }
     }
 
     /// Waits, provisions and hands over until the registry is shut down; the result is its state.
     #[run(name = "temporal-registry.v1")]
     pub async fn run(ctx: &mut WorkflowContext<Self>) -> WorkflowResult<RawValue> {
+        // Cancelled before it had a state, it leaves none that could be mistaken for one.
+        if ctx.wait_condition(|s| s.early.is_none()).await.is_err() {
+            return Ok(RawValue::new(Vec::new()));
+        }
         loop {
             let woken =
                 ctx.wait_condition(|s| s.shutdown || s.handover_due || s.registry.has_pending()).await;
@@ -122,9 +141,7 @@ impl RegistryWorkflow {
 
     #[update_validator(apply_batch)]
     fn validate_batch(&self, _ctx: &WorkflowContextView, input: &RawValue) -> Result<(), Failure> {
-        if self.handing_over || self.shutdown {
-            return Err(HANDING_OVER.into());
-        }
+        self.require_open()?;
         codec::decode::<Batch>(input)?;
         Ok(())
     }
@@ -137,20 +154,16 @@ impl RegistryWorkflow {
     ) -> Result<RawValue, Failure> {
         let batch: Batch = codec::decode(&input)?;
         self.commands += batch.commands.len();
-        let now_ms = self.note_update(ctx);
-        let reply = self.registry.apply_batch(&batch, now_ms, REPLY_CHANGES_BYTES_MAX);
+        let task = Task::from(&*ctx);
+        self.note_update(&task);
+        let reply = self.registry.apply_batch(&batch, task.now_ms, REPLY_CHANGES_BYTES_MAX);
         Ok(RawValue::new(vec![codec::encode(&reply)?]))
     }
 
     #[update]
-    fn claim_slug_id(
-        &mut self,
-        ctx: &mut SyncWorkflowContext<Self>,
-        input: RawValue,
-    ) -> Result<RawValue, Failure> {
+    async fn claim_slug_id(ctx: &mut WorkflowContext<Self>, input: RawValue) -> Result<RawValue, Failure> {
         let NameWire { name } = codec::decode(&input)?;
-        let now_ms = self.note_update(ctx);
-        match self.registry.apply(&Command::Claim { name }, now_ms) {
+        match applied(ctx, Command::Claim { name }).await? {
             Outcome::Claimed { slug, counter } => {
                 let workflow_id = run_name(&slug, counter);
                 Ok(RawValue::new(vec![codec::plain(&ClaimedWire { slug, counter, workflow_id })?]))
@@ -160,19 +173,48 @@ impl RegistryWorkflow {
     }
 
     #[update]
-    fn reset_slug(
-        &mut self,
-        ctx: &mut SyncWorkflowContext<Self>,
-        input: RawValue,
-    ) -> Result<RawValue, Failure> {
+    async fn reset_slug(ctx: &mut WorkflowContext<Self>, input: RawValue) -> Result<RawValue, Failure> {
         let NameWire { name } = codec::decode(&input)?;
-        let now_ms = self.note_update(ctx);
-        match self.registry.apply(&Command::ResetSlug { name }, now_ms) {
+        match applied(ctx, Command::ResetSlug { name }).await? {
             Outcome::SlugReset { slug, previous_counter } => {
                 Ok(RawValue::new(vec![codec::plain(&ResetWire { slug, previous_counter, reset_to: 0 })?]))
             }
             other => Err(refused(other)),
         }
+    }
+
+    #[update_validator(take_state)]
+    fn validate_state(&self, _ctx: &WorkflowContextView, input: &RawValue) -> Result<(), Failure> {
+        if self.early.is_none() {
+            self.require_open()?;
+        }
+        codec::decode_state(input)?;
+        Ok(())
+    }
+
+    /// Takes a state where there is none, or in place of the one there is when that is asked for. Answers whether it did.
+    #[update]
+    fn take_state(
+        &mut self,
+        ctx: &mut SyncWorkflowContext<Self>,
+        input: RawValue,
+    ) -> Result<RawValue, Failure> {
+        let state = codec::decode_state(&input)?;
+        let replace = codec::flag(input.payloads.get(1))?;
+        let task = Task::from(&*ctx);
+        self.note_update(&task);
+        let room = self.early.is_some() || (self.registry.state().is_blank() && !state.is_blank());
+        let taken = replace || room;
+        if taken {
+            self.registry.take_over(state);
+            self.registry.begin_run(task.now_ms);
+            for (name, input) in self.early.take().unwrap_or_default() {
+                self.apply_signal(name, &input, task.now_ms);
+            }
+            // A large argument stays in the history of this run; the next begins without it.
+            self.handover_due = true;
+        }
+        Ok(RawValue::new(vec![codec::plain(&taken)?]))
     }
 
     #[signal]
@@ -213,17 +255,20 @@ impl RegistryWorkflow {
     /// Kept so that services of the reference do not fail; their liveness is of no interest here.
     #[signal]
     fn registry_service_heartbeat(&mut self, ctx: &mut SyncWorkflowContext<Self>, _input: RawValue) {
-        self.note_signal(ctx);
+        self.note_signal(&Task::from(&*ctx));
     }
 
     #[signal]
     fn shutdown_registry(&mut self, ctx: &mut SyncWorkflowContext<Self>, _input: RawValue) {
-        self.note_signal(ctx);
+        self.note_signal(&Task::from(&*ctx));
         self.shutdown = true;
     }
 
     #[query]
     fn changes_since(&self, _ctx: &WorkflowContextView, input: RawValue) -> Result<RawValue, Failure> {
+        if self.early.is_some() {
+            return Err(AWAITING_STATE.into());
+        }
         let ChangesQuery { since, born } = codec::decode(&input)?;
         let changes: Changes = self.registry.changes_since(since, born, PAGE_BYTES_MAX);
         Ok(RawValue::new(vec![codec::encode(&changes)?]))
@@ -269,31 +314,72 @@ impl RegistryWorkflow {
     }
 }
 
+/// What is known in a workflow task of itself and its run.
+struct Task {
+    /// Events in the history.
+    length: u32,
+    handover_suggested: bool,
+    now_ms: i64,
+}
+
+impl From<&SyncWorkflowContext<RegistryWorkflow>> for Task {
+    fn from(ctx: &SyncWorkflowContext<RegistryWorkflow>) -> Self {
+        let (length, handover_suggested) = (ctx.history_length(), ctx.continue_as_new_suggested());
+        Self { length, handover_suggested, now_ms: ms(ctx.workflow_time()) }
+    }
+}
+
+impl From<&WorkflowContext<RegistryWorkflow>> for Task {
+    fn from(ctx: &WorkflowContext<RegistryWorkflow>) -> Self {
+        let (length, handover_suggested) = (ctx.history_length(), ctx.continue_as_new_suggested());
+        Self { length, handover_suggested, now_ms: ms(ctx.workflow_time()) }
+    }
+}
+
 impl RegistryWorkflow {
-    fn note_update(&mut self, ctx: &SyncWorkflowContext<Self>) -> i64 {
+    fn note_update(&mut self, task: &Task) {
         self.updates += 1;
-        self.last_update_at = ctx.history_length();
-        self.note_task(ctx)
+        self.last_update_at = task.length;
+        self.note_task(task);
     }
 
-    fn note_signal(&mut self, ctx: &SyncWorkflowContext<Self>) -> i64 {
+    /// Whether writes are taken: not while the state is on its way in or out.
+    fn require_open(&self) -> Result<(), Failure> {
+        if self.handing_over || self.shutdown {
+            return Err(HANDING_OVER.into());
+        }
+        if self.early.is_some() {
+            return Err(AWAITING_STATE.into());
+        }
+        Ok(())
+    }
+
+    fn note_signal(&mut self, task: &Task) {
         self.signals += 1;
-        self.note_task(ctx)
+        self.note_task(task);
     }
 
-    fn note_task(&mut self, ctx: &SyncWorkflowContext<Self>) -> i64 {
+    fn note_task(&mut self, task: &Task) {
         self.handover_due |= self.updates >= UPDATES_MAX
             || self.commands >= COMMANDS_MAX
             || self.signals >= SIGNALS_MAX
-            || ctx.history_length() >= EVENTS_MAX
-            || ctx.continue_as_new_suggested();
-        self.last_seen_ms = ms(ctx.workflow_time());
-        self.last_seen_ms
+            || task.length >= EVENTS_MAX
+            || task.handover_suggested;
+        self.last_seen_ms = task.now_ms;
     }
 
     /// Applies a signal, or counts it with the reason why not. Nothing in a signal can fail the workflow task.
-    fn take_signal(&mut self, ctx: &SyncWorkflowContext<Self>, name: &str, input: &RawValue) {
-        let now_ms = self.note_signal(ctx);
+    fn take_signal(&mut self, ctx: &SyncWorkflowContext<Self>, name: &'static str, input: &RawValue) {
+        let task = Task::from(ctx);
+        self.note_signal(&task);
+        match &mut self.early {
+            None => self.apply_signal(name, input, task.now_ms),
+            Some(early) if early.len() < EARLY_SIGNALS_MAX => early.push((name, input.clone())),
+            Some(_) => {}
+        }
+    }
+
+    fn apply_signal(&mut self, name: &str, input: &RawValue, now_ms: i64) {
         let commands = match input.payloads.as_slice() {
             [one] => codec::json_of(one)
                 .map_err(|error| error.to_string())
@@ -337,8 +423,19 @@ async fn hand_over(ctx: &mut WorkflowContext<RegistryWorkflow>) -> WorkflowResul
     let handlers = ctx.clone();
     ctx.wait_condition(move |_| handlers.all_handlers_finished()).await?;
     let state = ctx.state(|s| codec::encode_state(s.registry.state())).map_err(packing)?;
-    ctx.continue_as_new(state, ContinueAsNewOptions::default())?;
+    let options = ContinueAsNewOptions::builder().task_timeout(TASK_TIMEOUT).build();
+    ctx.continue_as_new(state, options)?;
     Ok(())
+}
+
+/// Applies the command of an update that is not a batch, once there is a state to apply it to.
+async fn applied(ctx: &mut WorkflowContext<RegistryWorkflow>, command: Command) -> Result<Outcome, Failure> {
+    ctx.wait_condition(|s| s.early.is_none()).await?;
+    let task = Task::from(&*ctx);
+    Ok(ctx.state_mut(|s| {
+        s.note_update(&task);
+        s.registry.apply(&command, task.now_ms)
+    }))
 }
 
 /// Has the attributes that types declare made ready, by one activity for all that wait.

@@ -2,7 +2,10 @@
 
 mod catalogue;
 mod claims;
+mod clients;
+mod cuts;
 mod harness;
+mod link;
 mod outage;
 mod python;
 mod scale;
