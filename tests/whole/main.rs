@@ -3,9 +3,11 @@
 mod catalogue;
 mod claims;
 mod clients;
+mod closed;
 mod cuts;
 mod harness;
 mod link;
 mod outage;
 mod python;
+mod replicas;
 mod scale;
