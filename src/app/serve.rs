@@ -22,6 +22,7 @@ use crate::{
     seams::{Reads, Writes},
     temporal::{
         attributes_reconcile::AttributeReconciler,
+        connection::RegistryNames,
         dispatch::Dispatch,
         replica::{Replica, ReplicaOptions},
         runs::LiveRuns,
@@ -96,8 +97,11 @@ fn replica_options(settings: &Settings) -> anyhow::Result<ReplicaOptions> {
     let registry = &settings.registry;
     Ok(ReplicaOptions {
         target: registry_target(&settings.temporal)?,
-        workflow_id: registry.workflow_id.clone(),
-        task_queue: registry.task_queue.clone(),
+        registry: RegistryNames {
+            workflow_id: registry.workflow_id.clone(),
+            workflow_type: registry.workflow_type.clone(),
+            task_queue: registry.task_queue.clone(),
+        },
         write_deadline: Duration::from_secs(settings.limits.write_deadline_seconds),
         limits: Limits {
             types_max: settings.limits.types_max,

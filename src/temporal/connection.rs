@@ -148,14 +148,23 @@ pub fn within<T>(message: T, deadline: Duration) -> tonic::Request<T> {
     request
 }
 
+/// The names of the registry workflow.
+#[derive(Clone)]
+pub struct RegistryNames {
+    /// Its workflow id.
+    pub workflow_id: String,
+    /// Its workflow type.
+    pub workflow_type: String,
+    /// Its task queue.
+    pub task_queue: String,
+}
+
 /// The connection of this replica.
 pub struct Link {
     client: Client,
     target: Target,
-    /// Workflow id of the registry workflow.
-    pub workflow_id: String,
-    /// Task queue of the registry workflow.
-    pub task_queue: String,
+    /// What the registry workflow is called.
+    pub registry: RegistryNames,
     calls: AtomicU64,
     /// What is known of changing search attributes.
     pub(super) pace: Pace,
@@ -163,15 +172,10 @@ pub struct Link {
 
 impl Link {
     /// Connects and makes sure that the namespace is there and usable.
-    pub async fn connect(
-        target: Target,
-        workflow_id: String,
-        task_queue: String,
-        metrics: &Metrics,
-    ) -> anyhow::Result<Self> {
+    pub async fn connect(target: Target, registry: RegistryNames, metrics: &Metrics) -> anyhow::Result<Self> {
         let client = connect(&target, metrics).await?;
         let calls = AtomicU64::new(0);
-        let link = Self { client, target, workflow_id, task_queue, calls, pace: Pace::default() };
+        let link = Self { client, target, registry, calls, pace: Pace::default() };
         link.ensure_namespace().await?;
         Ok(link)
     }
@@ -210,7 +214,7 @@ impl Link {
 
     /// The registry workflow, whichever run is current.
     pub fn registry_execution(&self) -> WorkflowExecution {
-        WorkflowExecution { workflow_id: self.workflow_id.clone(), run_id: String::new() }
+        WorkflowExecution { workflow_id: self.registry.workflow_id.clone(), run_id: String::new() }
     }
 
     async fn ensure_namespace(&self) -> anyhow::Result<()> {

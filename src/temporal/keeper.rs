@@ -24,7 +24,7 @@ use super::{
     mirror::{Mirror, Seen},
     predecessors,
     update::{Answer, update},
-    workflow::{AWAITING_STATE, HANDING_OVER, SHUTDOWN, TAKE_STATE, TASK_TIMEOUT, WORKFLOW_TYPE},
+    workflow::{AWAITING_STATE, HANDING_OVER, SHUTDOWN, TAKE_STATE, TASK_TIMEOUT},
 };
 use crate::{
     registry::{Limits, State},
@@ -146,7 +146,7 @@ impl Keeper {
                     "the registry workflow is gone with its history; started it again with what this replica had seen"
                 );
             } else {
-                tracing::info!(workflow_id = self.link.workflow_id, "started the registry workflow");
+                tracing::info!(workflow_id = self.link.registry.workflow_id, "started the registry workflow");
             }
         }
         Ok(())
@@ -247,13 +247,13 @@ impl Keeper {
     async fn start(&self, state: &State, after: &str) -> Result<bool, CallError> {
         let payloads = codec::encode_state(state).map_err(bad)?.payloads;
         // Replicas that find the same run closed ask for the same start, so that one of them wins.
-        let request_id = format!("{}-after-{after}", self.link.workflow_id);
+        let request_id = format!("{}-after-{after}", self.link.registry.workflow_id);
         let request = StartWorkflowExecutionRequest {
             namespace: self.link.namespace(),
-            workflow_id: self.link.workflow_id.clone(),
-            workflow_type: Some(WorkflowType { name: WORKFLOW_TYPE.to_owned() }),
+            workflow_id: self.link.registry.workflow_id.clone(),
+            workflow_type: Some(WorkflowType { name: self.link.registry.workflow_type.clone() }),
             task_queue: Some(TaskQueue {
-                name: self.link.task_queue.clone(),
+                name: self.link.registry.task_queue.clone(),
                 kind: TaskQueueKind::Normal.into(),
                 normal_name: String::new(),
             }),

@@ -47,7 +47,7 @@ pub(super) async fn left_by(link: &Link, run_id: &str) -> Result<Option<State>, 
 
 /// The state that the last run before this one left behind, as far as Temporal lists runs.
 pub(super) async fn left_before(link: &Link, run_id: &str) -> Result<Option<State>, CallError> {
-    let name = link.workflow_id.replace('\\', "\\\\").replace('\'', "\\'");
+    let name = link.registry.workflow_id.replace('\\', "\\\\").replace('\'', "\\'");
     let request = ListWorkflowExecutionsRequest {
         namespace: link.namespace(),
         page_size: RUNS_LISTED,
@@ -101,5 +101,5 @@ async fn asked(link: &Link, run_id: &str) -> Result<Option<State>, CallError> {
 }
 
 fn run(link: &Link, run_id: &str) -> WorkflowExecution {
-    WorkflowExecution { workflow_id: link.workflow_id.clone(), run_id: run_id.to_owned() }
+    WorkflowExecution { workflow_id: link.registry.workflow_id.clone(), run_id: run_id.to_owned() }
 }

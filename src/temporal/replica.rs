@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{
-    connection::{CallError, Link, Target},
+    connection::{CallError, Link, RegistryNames, Target},
     keeper::{self, Keeper},
     ledger::Ledger,
     mirror::Mirror,
@@ -33,10 +33,8 @@ const GROWTH_BYTES: u64 = 128 * 1024;
 pub struct ReplicaOptions {
     /// Where Temporal is.
     pub target: Target,
-    /// Workflow id of the registry.
-    pub workflow_id: String,
-    /// Task queue of the registry.
-    pub task_queue: String,
+    /// What the registry workflow is called.
+    pub registry: RegistryNames,
     /// How long a write waits for its outcome.
     pub write_deadline: Duration,
     /// Bounds of the registry.
@@ -68,7 +66,7 @@ impl Replica {
     pub async fn start(options: ReplicaOptions) -> anyhow::Result<Self> {
         let identity = options.target.identity.clone();
         let metrics = Metrics::new();
-        let link = Link::connect(options.target, options.workflow_id, options.task_queue, &metrics).await?;
+        let link = Link::connect(options.target, options.registry, &metrics).await?;
         let link = Arc::new(link);
         metrics.state_bytes_max.set(options.limits.packed_bytes_max.try_into().unwrap_or(i64::MAX));
         let firing = Firing::default();

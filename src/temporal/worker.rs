@@ -10,7 +10,7 @@ use super::{
     connection::Link,
     provision::Provisioner,
     schedules::fire::{FireWorkflow, Firing},
-    workflow::RegistryWorkflow,
+    workflow,
 };
 
 /// How long the registry waits for a replica that died before another takes its workflow over.
@@ -61,9 +61,7 @@ fn work(link: Arc<Link>, firing: Firing, ready: &std::sync::mpsc::Sender<Stop>) 
         tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|e| e.to_string())?;
     tokio.block_on(async {
         let runtime = Runtime::from_current_tokio(Default::default()).map_err(|e| e.to_string())?;
-        let options = WorkerOptions::new(link.task_queue.clone())
-            .register_workflow::<RegistryWorkflow>()
-            .map_err(|e| e.to_string())?
+        let mut options = WorkerOptions::new(link.registry.task_queue.clone())
             .register_workflow::<FireWorkflow>()
             .map_err(|e| e.to_string())?
             .register_activities(Provisioner { link: link.clone() })
@@ -72,6 +70,7 @@ fn work(link: Arc<Link>, firing: Firing, ready: &std::sync::mpsc::Sender<Stop>) 
             .max_cached_workflows(CACHED_WORKFLOWS)
             .graceful_shutdown_period(GRACE)
             .build();
+        workflow::register(&mut options, &link.registry.workflow_type).map_err(|e| e.to_string())?;
         let mut worker = Worker::new(&runtime, link.client().clone(), options).map_err(|e| e.to_string())?;
         let _ = ready.send(Box::new(worker.shutdown_handle()));
         worker.run().await.map_err(|e| e.to_string())

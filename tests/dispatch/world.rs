@@ -22,6 +22,7 @@ use temporal_registry::{
     seams::{Reads, Writes},
     temporal::{
         attributes_reconcile::AttributeReconciler,
+        connection::RegistryNames,
         connection::Target,
         dispatch::Dispatch,
         replica::{Replica, ReplicaOptions},
@@ -177,8 +178,11 @@ impl Door {
         let key_ttl = Duration::from_millis(u64::try_from(limits.reservation_ttl_ms).expect("positive"));
         let options = ReplicaOptions {
             target,
-            workflow_id: name.to_owned(),
-            task_queue: own_queue.clone(),
+            registry: RegistryNames {
+                workflow_id: name.to_owned(),
+                workflow_type: "temporal-registry.v1".to_owned(),
+                task_queue: own_queue.clone(),
+            },
             write_deadline: Duration::from_secs(10),
             limits,
         };

@@ -91,7 +91,7 @@ impl Dispatch {
         entry: &TypeEntry,
         view: &View,
     ) -> Result<SearchAttributes, StartError> {
-        let own_queue = &self.link.task_queue;
+        let own_queue = &self.link.registry.task_queue;
         if request.task_queue.as_ref() == Some(own_queue) {
             return Err(StartError::RegistryQueue(own_queue.clone()));
         }

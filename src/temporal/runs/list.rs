@@ -13,7 +13,7 @@ pub(super) async fn list(link: &Link, filter: &RunFilter) -> Result<RunPage, Run
         namespace: link.namespace(),
         page_size: i32::try_from(filter.limit).unwrap_or(i32::MAX),
         next_page_token: filter.page.clone(),
-        query: query(filter, &link.workflow_id),
+        query: query(filter, &link.registry.workflow_id),
     };
     let call = link.service();
     let answer = { call }.list_workflow_executions(within(request, CALL_TIMEOUT)).await;

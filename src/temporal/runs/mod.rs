@@ -39,7 +39,7 @@ impl LiveRuns {
 
     /// The run in Temporal's words, unless it is the registry itself.
     fn execution(&self, run: &RunRef) -> Result<WorkflowExecution, RunError> {
-        if run.workflow_id == self.link.workflow_id {
+        if run.workflow_id == self.link.registry.workflow_id {
             return Err(RunError::NotFound);
         }
         Ok(execution(run))

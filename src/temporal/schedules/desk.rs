@@ -70,7 +70,7 @@ impl Desk {
         validators: Arc<ValidatorCache>,
         firing: &Firing,
     ) -> Self {
-        let types = Types { reads, fleet, validators, own_queue: link.task_queue.clone() };
+        let types = Types { reads, fleet, validators, own_queue: link.registry.task_queue.clone() };
         firing.ready(Resolver { types: types.clone(), writes });
         let calls = Calls::new(link.client().clone());
         let book = Arc::new(Book::default());
