@@ -1,6 +1,8 @@
 //! The workflow shell: the durable singleton around the rules. It decodes, applies, answers and hands over; what is
 //! right or wrong is decided in `registry`.
 
+#[cfg(test)]
+mod replay;
 mod surface;
 
 pub use surface::register;
@@ -95,16 +97,17 @@ pub struct RegistryWorkflow {
     handover_due: bool,
     handing_over: bool,
     shutdown: bool,
+    /// Why the state it was given cannot be read.
+    unreadable: Option<CodecError>,
     /// Signals that came before the state did; none once it is here. Nothing is answered for or handed over until then.
     early: Option<Vec<(String, RawValue)>>,
 }
 
 impl RegistryWorkflow {
     fn begin(started: Option<SystemTime>, input: &RawValue) -> Self {
-        let state = match codec::decode_state(input) {
-            Ok(state) => state,
-            // Failing the task is the refusal: the run stays as it is until a program that can read it comes along.
-            Err(error) => panic!("cannot take over the registry: {error}"),
+        let (state, unreadable) = match codec::decode_state(input) {
+            Ok(state) => (state, None),
+            Err(error) => (State::default(), Some(error)),
         };
         let mut registry = Registry::new(state);
         let now_ms = ms(started);
@@ -122,6 +125,7 @@ impl RegistryWorkflow {
             handover_due: false,
             handing_over: false,
             shutdown: false,
+            unreadable,
             early,
         }
     }
@@ -286,6 +290,11 @@ impl RegistryWorkflow {
 
 /// Waits, provisions and hands over until the registry is shut down; the result is its state.
 async fn run(ctx: &mut WorkflowContext<RegistryWorkflow>) -> WorkflowResult<RawValue> {
+    // Failing the task is the refusal: the run stays as it is until a program that can read its state comes along. Not
+    // while the run is made, where a panic would end the worker.
+    if let Some(error) = ctx.state(|s| s.unreadable.as_ref().map(ToString::to_string)) {
+        panic!("cannot take over the registry: {error}");
+    }
     // Cancelled before it had a state, it leaves none that could be mistaken for one.
     if ctx.wait_condition(|s| s.early.is_none()).await.is_err() {
         return Ok(RawValue::new(Vec::new()));

@@ -26,7 +26,7 @@ use super::{
     SHUTDOWN, TAKE_STATE, Task, run,
 };
 
-const SIGNALS: [&str; 9] = [
+pub(super) const SIGNALS: [&str; 9] = [
     "register_worker",
     "put_workflow",
     "heartbeat_worker",
@@ -47,7 +47,7 @@ const QUERIES: [&str; 8] = [
     "get_status",
     "list_slug_counters",
 ];
-const UPDATES: [&str; 4] = [APPLY_BATCH, TAKE_STATE, CLAIM_SLUG_ID, RESET_SLUG];
+pub(super) const UPDATES: [&str; 4] = [APPLY_BATCH, TAKE_STATE, CLAIM_SLUG_ID, RESET_SLUG];
 
 thread_local! {
     static REGISTERING: RefCell<String> = const { RefCell::new(String::new()) };
@@ -58,9 +58,14 @@ thread_local! {
 /// # Errors
 /// When that type is registered already.
 pub fn register(options: &mut WorkerOptions, workflow_type: &str) -> Result<(), WorkflowRegistrationError> {
-    REGISTERING.replace(workflow_type.to_owned());
+    registering(workflow_type);
     options.register_workflow::<RegistryWorkflow>()?;
     Ok(())
+}
+
+/// The SDK asks the implementation for its type while it is being registered.
+pub(super) fn registering(workflow_type: &str) {
+    REGISTERING.replace(workflow_type.to_owned());
 }
 
 /// The run method's place in the SDK's type system.
