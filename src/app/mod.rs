@@ -6,10 +6,12 @@ mod observe;
 mod serve;
 mod target;
 pub mod tls;
+mod transfer;
 
 use demo::{Demo, DemoOptions};
 pub use observe::RequestMetrics;
 pub use serve::serve;
+pub use transfer::{export, import};
 
 use std::time::Duration;
 

@@ -1,6 +1,11 @@
 //! A registry that takes another state in place of its own.
 
-use super::state::{Registry, State};
+use std::collections::BTreeSet;
+
+use super::{
+    size,
+    state::{Registry, State},
+};
 
 /// How far the revision leaps when a state may lack what other replicas have seen: further than any of them can be ahead.
 const LEAP: u64 = 1_000_000_000;
@@ -26,6 +31,50 @@ impl Registry {
 }
 
 impl State {
+    /// The same with its packed size noted.
+    #[must_use]
+    pub fn measured(self, packed_bytes: u64) -> Self {
+        Self { measured: (size::all(&self), packed_bytes), ..self }
+    }
+
+    /// What makes it no state of a registry, if anything: it may come from a file that somebody wrote.
+    pub fn check(&self) -> Result<(), String> {
+        let Self { types, workers, slugs, attributes, reservations, tombstones, .. } = self;
+        let types = types.iter().map(|(key, it)| (key, it.workflow_type(), it.changed));
+        let workers = workers.iter().map(|(key, it)| (key, it.worker_id.as_str(), it.changed));
+        let slugs = slugs.iter().map(|(key, it)| (key, it.slug.as_str(), it.changed));
+        let attributes = attributes.iter().map(|(key, it)| (key, it.name.as_str(), it.changed));
+        let reservations = reservations.iter().map(|(key, it)| (key, it.key.as_str(), it.changed));
+        let all = types.chain(workers).chain(slugs).chain(attributes).chain(reservations);
+        let mut revisions = BTreeSet::new();
+        let mut changed = |what: &str, revision: u64| {
+            if revision == 0 || revision > self.revision {
+                return Err(format!(
+                    "{what}: changed at {revision}, but the registry's revision is {}",
+                    self.revision
+                ));
+            }
+            if revisions.insert(revision) {
+                Ok(())
+            } else {
+                Err(format!("{what}: changed at {revision}, like another"))
+            }
+        };
+        for (key, name, revision) in all {
+            if key != name {
+                return Err(format!("{key:?} holds what is called {name:?}"));
+            }
+            changed(key, revision)?;
+        }
+        for worker in self.workers.values().filter(|worker| worker.renewed > 0) {
+            changed(&worker.worker_id, worker.renewed)?;
+        }
+        for (revision, _) in tombstones {
+            changed("a deletion", *revision)?;
+        }
+        Ok(())
+    }
+
     /// Whether there is nothing in it that anybody wrote.
     pub fn is_blank(&self) -> bool {
         let Self { types, workers, slugs, attributes, reservations, .. } = self;

@@ -183,16 +183,14 @@ impl Keeper {
         predecessors::left_before(&self.link, run_id).await
     }
 
-    /// The state that was left, or what this replica has seen when that is newer or the other cannot be had.
+    /// The state that was left, or what this replica has seen when that is newer or the other is gone. A state that is
+    /// there and cannot be read now is not replaced by an older one.
     fn newest(&self, left: Result<Option<State>, CallError>) -> Result<State, CallError> {
         let view = self.mirror.view();
         let left = match left {
             Ok(left) => left,
-            Err(error) if view.revision == 0 => return Err(error),
-            Err(error) => {
-                tracing::warn!(%error, "the state of the last run cannot be read");
-                None
-            }
+            Err(CallError::NotFound(_)) if view.revision > 0 => None,
+            Err(error) => return Err(error),
         };
         match left {
             Some(state) if state.revision >= view.revision => Ok(state),
@@ -202,11 +200,9 @@ impl Keeper {
         }
     }
 
-    /// The state as this replica sees it, measured, with the bounds it was told.
-    fn seen(&self, view: &View) -> Result<State, CodecError> {
-        let state = State { limits: self.limits.clone(), ..state_of(view) };
-        let measured = (view.status.raw_bytes, codec::packed_len(&state)?);
-        Ok(State { measured, ..state })
+    /// The state as this replica sees it, with the bounds it was told.
+    pub fn seen(&self, view: &View) -> Result<State, CodecError> {
+        measured(State { limits: self.limits.clone(), ..state_of(view) })
     }
 
     /// Gives a state to the registry workflow that runs: when it is blank, or whatever it holds. Whether it took it.
@@ -270,11 +266,18 @@ impl Keeper {
         };
         let answer = self.link.service().start_workflow_execution(within(request, CALL_TIMEOUT)).await;
         match answer.map_err(CallError::from) {
-            Ok(answer) => Ok(answer.into_inner().started),
+            // Temporal tells all who asked for the same start that they did it.
+            Ok(answer) => Ok(predecessors::is_started_here(&self.link, &answer.into_inner().run_id).await),
             Err(CallError::AlreadyExists { .. }) => Ok(false),
             Err(error) => Err(error),
         }
     }
+}
+
+/// The same, its size measured.
+pub fn measured(state: State) -> Result<State, CodecError> {
+    let packed_bytes = codec::packed_len(&state)?;
+    Ok(state.measured(packed_bytes))
 }
 
 fn bad(error: CodecError) -> CallError {

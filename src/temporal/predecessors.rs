@@ -70,6 +70,25 @@ pub(super) async fn left_before(link: &Link, run_id: &str) -> Result<Option<Stat
     Ok(None)
 }
 
+/// Whether it was this process that started a run; yes when Temporal does not say, so that it is told twice rather than
+/// not at all.
+pub(super) async fn is_started_here(link: &Link, run_id: &str) -> bool {
+    let request = GetWorkflowExecutionHistoryRequest {
+        namespace: link.namespace(),
+        execution: Some(run(link, run_id)),
+        maximum_page_size: 1,
+        ..Default::default()
+    };
+    let answer = link.service().get_workflow_execution_history(within(request, CALL_TIMEOUT)).await;
+    let events = answer.map(|answer| answer.into_inner().history.unwrap_or_default().events);
+    match events.ok().and_then(|events| events.into_iter().next()?.attributes) {
+        Some(Attributes::WorkflowExecutionStartedEventAttributes(started)) => {
+            started.identity == link.identity()
+        }
+        _ => true,
+    }
+}
+
 async fn close_event(link: &Link, run_id: &str) -> Result<Option<Attributes>, CallError> {
     let request = GetWorkflowExecutionHistoryRequest {
         namespace: link.namespace(),

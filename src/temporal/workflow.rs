@@ -141,7 +141,7 @@ impl RegistryWorkflow {
 
     fn validate_state(&self, input: &RawValue) -> Result<(), Failure> {
         self.require_open()?;
-        codec::decode_state(input)?;
+        codec::decode_state(input)?.check()?;
         codec::flag(input.payloads.get(1))?;
         Ok(())
     }

@@ -140,3 +140,35 @@ async fn signal(address: &str, registration: &str) {
     let arguments = ["workflow", "signal", "--workflow-id", "workflow-registry", "--name", "register_worker"];
     cli(address, &[&arguments[..], &["--input", registration]].concat()).await;
 }
+
+/// As after a step back to an earlier release.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_state_of_a_newer_release_is_refused_and_kept() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let temporal = Temporal::start().await;
+    let address = temporal.address();
+    let log = folder.path().join("log");
+    let registry = Registry::start_logging(&address, &log).await;
+    registry.must("/registry/workers", &worker("w", "q", 600, &["kept.v1"])).await;
+    assert_eq!(registry.post("/registry/shutdown", &json!({})).await.status, 202);
+    registry.until("not ready", async || registry.get("/ready").await.status == 503).await;
+    let newer = r#"{"version":99,"state":{"something":"new"}}"#;
+    let arguments =
+        ["workflow", "start", "--workflow-id", "workflow-registry", "--type", "temporal-registry.v1"];
+    cli(&address, &[&arguments[..], &["--task-queue", "registry-service", "--input", newer]].concat()).await;
+    registry.until("it says why", async || said(&[&log], "run a newer release") > 0).await;
+    let refused = registry.post("/workflow-ids/claim", &json!({"name": "kept"})).await;
+    assert!([503, 504].contains(&refused.status.as_u16()), "{} {}", refused.status, refused.body);
+    assert_eq!(registry.get("/registry/workers/w").await.status, 200, "reads go on from memory");
+    registry.until("not ready", async || registry.get("/ready").await.status == 503).await;
+
+    // Not even ending that run puts an older state in its place.
+    cli(&address, &["workflow", "terminate", "--workflow-id", "workflow-registry"]).await;
+    registry
+        .until("it says that it cannot be read", async || said(&[&log], "cannot look at the registry") > 0)
+        .await;
+    let refused = registry.post("/workflow-ids/claim", &json!({"name": "kept"})).await;
+    assert!([503, 504].contains(&refused.status.as_u16()), "{} {}", refused.status, refused.body);
+    assert_eq!(said(&[&log], AGAIN), 0);
+    assert!(registry.stop().await.success(), "it lived all the time");
+}

@@ -11,3 +11,4 @@ mod outage;
 mod python;
 mod replicas;
 mod scale;
+mod transfer;
