@@ -240,34 +240,6 @@ async fn runs_end_and_are_started_again() {
     door.post(&format!("/runs/{id}/restart"), Value::Null).await.assert_problem("no_healthy_worker");
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn two_hundred_waiters_cost_one_long_poll() {
-    let world = World::new(1).await;
-    world.register("w1", &[json!({"workflow_type": "idle.v1"})]).await;
-    let door = world.door();
-    let id = start(door, "idle.v1", json!({})).await;
-    let calls = door.replica.link.calls();
-    let begun = Instant::now();
-    let mut waiters = Vec::new();
-    for _ in 0..200 {
-        let (door, uri) = (door.clone(), format!("/runs/{id}/result?wait=60"));
-        waiters.push(tokio::spawn(async move { door.get(&uri).await.ok() }));
-    }
-    // One of them has less time.
-    let early = door.get(&format!("/runs/{id}/result?wait=1")).await;
-    assert_eq!((early.status, &early.body["status"]), (StatusCode::ACCEPTED, &json!("running")));
-    assert!((1000..2000).contains(&begun.elapsed().as_millis()), "{:?}", begun.elapsed());
-    // The mirror looks at the registry about three times a second, and writes nothing.
-    let asked = door.replica.link.calls() - calls;
-    assert!(asked < 20, "{asked} calls");
-    door.post(&format!("/runs/{id}/terminate"), Value::Null).await;
-    let ended = Instant::now();
-    for waiter in waiters {
-        assert_eq!(waiter.await.unwrap()["status"], "terminated");
-    }
-    assert!(ended.elapsed() < Duration::from_secs(2), "{:?}", ended.elapsed());
-}
-
 /// Reads events until this many have come or the stream ends: (event, id, data).
 async fn events(door: &Door, uri: &str, last: Option<&str>, count: usize) -> Vec<(String, String, Value)> {
     let mut request = Request::get(uri);

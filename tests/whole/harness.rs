@@ -77,8 +77,13 @@ impl Registry {
 
     /// The same, with more environment.
     pub async fn start_with(temporal: &str, env: &[(&str, &str)]) -> Self {
+        Self::start_as(temporal, &[], env).await
+    }
+
+    /// The same, with more arguments too.
+    pub async fn start_as(temporal: &str, arguments: &[&str], env: &[(&str, &str)]) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_temporal-registry"));
-        command.args(["serve", "--port", "0", "--temporal-address", temporal]);
+        command.args(["serve", "--port", "0", "--temporal-address", temporal]).args(arguments);
         command.env("TEMPORAL_REGISTRY_AUTH_ENABLED", "false").env("TEMPORAL_REGISTRY_LOG_LEVEL", "warn");
         command
             .env("TEMPORAL_REGISTRY_ACCESS_LOG", "false")

@@ -4,6 +4,7 @@ mod catalogue;
 mod claims;
 mod harness;
 mod outage;
+mod pollers;
 mod python;
 mod scale;
 mod schedules;
