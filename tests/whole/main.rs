@@ -2,9 +2,11 @@
 
 mod catalogue;
 mod claims;
+mod dev;
 mod harness;
 mod outage;
 mod pollers;
 mod python;
 mod scale;
 mod schedules;
+mod tasks;
