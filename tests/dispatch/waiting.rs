@@ -64,6 +64,8 @@ async fn a_thousand_waiters_cost_one_long_poll() {
     assert!(waiters.try_join_next().is_none(), "all of them wait");
     door.post(&format!("/runs/{id}/terminate"), Value::Null).await;
     let ended = Instant::now();
+    let now = door.get(&format!("/runs/{id}/result")).await.ok();
+    assert_eq!(now["status"], "terminated", "who looks now sees it, whatever the others know");
     while let Some(waiter) = waiters.join_next().await {
         assert_eq!(waiter.expect("a waiter")["status"], "terminated");
     }
