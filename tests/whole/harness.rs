@@ -77,18 +77,23 @@ impl Registry {
 
     /// The same, with more environment.
     pub async fn start_with(temporal: &str, env: &[(&str, &str)]) -> Self {
-        Self::launch(temporal, env, Stdio::inherit()).await
+        Self::start_as(temporal, &[], env).await
+    }
+
+    /// The same, with more arguments too.
+    pub async fn start_as(temporal: &str, arguments: &[&str], env: &[(&str, &str)]) -> Self {
+        Self::launch(temporal, arguments, env, Stdio::inherit()).await
     }
 
     /// The same, with its log in a file.
     pub async fn start_logging(temporal: &str, log: &Path) -> Self {
         let log = std::fs::File::create(log).expect("a log file");
-        Self::launch(temporal, &[], log.into()).await
+        Self::launch(temporal, &[], &[], log.into()).await
     }
 
-    async fn launch(temporal: &str, env: &[(&str, &str)], log: Stdio) -> Self {
+    async fn launch(temporal: &str, arguments: &[&str], env: &[(&str, &str)], log: Stdio) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_temporal-registry"));
-        command.args(["serve", "--port", "0", "--temporal-address", temporal]);
+        command.args(["serve", "--port", "0", "--temporal-address", temporal]).args(arguments);
         command.env("TEMPORAL_REGISTRY_AUTH_ENABLED", "false").env("TEMPORAL_REGISTRY_LOG_LEVEL", "warn");
         command
             .env("TEMPORAL_REGISTRY_ACCESS_LOG", "false")

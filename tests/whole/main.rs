@@ -9,6 +9,7 @@ mod cuts;
 mod harness;
 mod link;
 mod outage;
+mod pollers;
 mod python;
 mod replicas;
 mod scale;
