@@ -144,9 +144,10 @@ pub(super) struct ProblemShape {
 #[schema(as = Violation)]
 #[allow(dead_code, reason = "describes what `Violation` serialises to; never built")]
 pub(super) struct ViolationShape {
-    /// Where: `body`, `query`, `path` or `header` first, then names and indexes.
+    /// Where: `body`, `query`, `path` or `header` first, then names and indexes. With the code `invalid_input`, the
+    /// place in the input itself.
     loc: Vec<Value>,
-    /// JSON pointer into that part.
+    /// JSON pointer into that part; with `invalid_input`, into the body.
     pointer: String,
     /// What is wrong, for people.
     msg: String,

@@ -18,7 +18,7 @@ use super::problem::Problem;
 use super::run_problem::closed;
 use super::runs::{RunParams, WaitParams, run_ref};
 use super::shapes::RunRefShape;
-use super::starts::inside;
+use super::starts::in_input;
 use super::state::AppState;
 use super::waiting::{WAIT_SECONDS, wait};
 use crate::registry::Spec;
@@ -181,5 +181,5 @@ fn check(
     }
     let place: &[&str] = if body.args.is_some() { &["args", "0"] } else { &["input"] };
     let detail = format!("the argument does not fit the schema of {:?}", message.name);
-    Err(Problem::new(Code::InvalidInput, detail).with_details(inside(violations, place)))
+    Err(Problem::new(Code::InvalidInput, detail).with_details(in_input(violations, place)))
 }

@@ -6,7 +6,7 @@ use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Serialize;
-use serde_json::Value;
+
 use utoipa::ToSchema;
 use utoipa_axum::routes;
 
@@ -141,9 +141,9 @@ pub(super) fn start_problem(error: StartError, input: &[&str]) -> Problem {
                 1 => "the input does not fit its schema in one place".to_owned(),
                 count => format!("the input does not fit its schema in {count} places"),
             };
-            Problem::new(Code::InvalidInput, detail).with_details(inside(details, input))
+            Problem::new(Code::InvalidInput, detail).with_details(in_input(details, input))
         }
-        StartError::Invalid(details) => Problem::invalid_request(inside(details, &[])),
+        StartError::Invalid(details) => Problem::invalid_request(in_body(details)),
         StartError::InvalidSchema(why) => Problem::new(Code::InvalidSchema, why),
         StartError::RegistryQueue(queue) => {
             Problem::new(Code::RegistryQueueRefused, format!("{queue} is the registry's own task queue"))
@@ -174,12 +174,16 @@ pub(super) fn start_problem(error: StartError, input: &[&str]) -> Problem {
     }
 }
 
-/// Places in the body, from places in a part of it.
-pub(super) fn inside(mut details: Vec<Violation>, part: &[&str]) -> Vec<Violation> {
-    for violation in &mut details {
-        let index = |part: &&str| part.parse::<u64>().map_or_else(|_| Value::from(*part), Value::from);
-        violation.loc.splice(0..0, std::iter::once("body".into()).chain(part.iter().map(index)));
-        violation.pointer.insert_str(0, &part.iter().map(|part| format!("/{part}")).collect::<String>());
-    }
+/// Places in the body.
+pub(super) fn in_body(mut details: Vec<Violation>) -> Vec<Violation> {
+    details.iter_mut().for_each(|violation| violation.loc.insert(0, "body".into()));
+    details
+}
+
+/// Places in the input of a workflow, signal, query or update, or in the output of a task. As in the reference system, `loc` is the place in the
+/// input itself; the pointer leads there from the top of the body.
+pub(super) fn in_input(mut details: Vec<Violation>, input: &[&str]) -> Vec<Violation> {
+    let pointer: String = input.iter().map(|part| format!("/{part}")).collect();
+    details.iter_mut().for_each(|violation| violation.pointer.insert_str(0, &pointer));
     details
 }

@@ -5,7 +5,7 @@ use serde_json::Value;
 use super::code::Code;
 use super::problem::Problem;
 use super::shapes::rfc3339;
-use super::starts::inside;
+use super::starts::in_input;
 use super::state::AppState;
 use crate::schema::{Violation, content_hash};
 use crate::seams::TaskError;
@@ -24,7 +24,7 @@ pub(super) fn problem(state: &AppState, error: TaskError, output: &Value) -> Pro
                 .with("lease_expires_at", until)
         }
         TaskError::Misfit { output_schema, broken } => {
-            let details = inside(misfits(state, &output_schema, output, broken), &["output"]);
+            let details = in_input(misfits(state, &output_schema, output, broken), &["output"]);
             let detail = match details.len() {
                 1 => "the output does not fit the form in one place".to_owned(),
                 count => format!("the output does not fit the form in {count} places"),

@@ -2,6 +2,7 @@
 
 #[path = "../support/dev_server.rs"]
 mod dev_server;
+mod fires;
 mod idempotency;
 mod runs;
 mod starts;

@@ -166,6 +166,15 @@ pub async fn until(what: &str, within: Duration, mut holds: impl AsyncFnMut() ->
     }
 }
 
+/// `temporal workflow <command>` about a workflow, with Temporal's own client.
+pub async fn ask(address: &str, command: &str, workflow_id: &str) -> Value {
+    let cli = std::env::var("TEMPORAL_CLI").unwrap_or_else(|_| "temporal".to_owned());
+    let arguments =
+        ["workflow", command, "--workflow-id", workflow_id, "--address", address, "--output", "json"];
+    let output = Command::new(cli).args(arguments).output().await.expect("the Temporal CLI runs");
+    serde_json::from_slice(&output.stdout).expect("its answer")
+}
+
 /// The Python of the tests, with `temporalio`.
 pub fn python(script: &str) -> Command {
     let python = std::env::var("TEST_PYTHON").unwrap_or_else(|_| "python3".to_owned());

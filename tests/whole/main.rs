@@ -7,4 +7,5 @@ mod harness;
 mod outage;
 mod python;
 mod scale;
+mod schedules;
 mod tasks;

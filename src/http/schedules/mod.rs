@@ -18,7 +18,7 @@ use super::etag::{Demand, ETag, require_match};
 use super::page::Page;
 use super::params::{ApiPath, ApiQuery};
 use super::problem::Problem;
-use super::starts::inside;
+use super::starts::{in_body, in_input};
 use super::state::AppState;
 use crate::seams::schedules::{Accepted, Listing, Put, ScheduleFailure, Stretch, request::parse_datetime};
 use answer::{
@@ -85,13 +85,13 @@ impl From<ScheduleFailure> for Problem {
             ScheduleFailure::Changed => {
                 Problem::new(Code::RevisionMismatch, "the schedule is no longer as it was seen")
             }
-            ScheduleFailure::Invalid(details) => Problem::invalid_request(inside(details, &[])),
+            ScheduleFailure::Invalid(details) => Problem::invalid_request(in_body(details)),
             ScheduleFailure::InvalidInput(details) => {
                 let detail = match details.len() {
                     1 => "the input does not fit its schema in one place".to_owned(),
                     count => format!("the input does not fit its schema in {count} places"),
                 };
-                Problem::new(Code::InvalidInput, detail).with_details(inside(details, &["input"]))
+                Problem::new(Code::InvalidInput, detail).with_details(in_input(details, &["input"]))
             }
             ScheduleFailure::InvalidSchema(why) => Problem::new(Code::InvalidSchema, why),
             ScheduleFailure::RegistryQueue(queue) => {
@@ -107,7 +107,7 @@ impl From<ScheduleFailure> for Problem {
             ScheduleFailure::TemporalUnavailable(why) => Problem::new(Code::TemporalUnavailable, why),
             ScheduleFailure::OutcomeUnknown(why) => Problem::new(
                 Code::OutcomeUnknown,
-                format!("it was sent, but Temporal gave no answer in time ({why}): the same again is safe"),
+                format!("it was sent, but Temporal gave no answer in time ({why}): it may have taken effect"),
             ),
             ScheduleFailure::Internal(why) => {
                 tracing::error!(why, "a call about a schedule failed");

@@ -201,9 +201,9 @@ async fn every_failure_has_its_code() {
     );
     door.desk.has_task("approve.v1", Err(misfit()));
     for (output, loc, kind) in [
-        (json!({}), json!(["body", "output", "approved"]), "missing"),
-        (json!({"approved": "yes"}), json!(["body", "output", "approved"]), "bool_parsing"),
-        (json!(3), json!(["body", "output"]), "dict_type"),
+        (json!({}), json!(["approved"]), "missing"),
+        (json!({"approved": "yes"}), json!(["approved"]), "bool_parsing"),
+        (json!(3), json!([]), "dict_type"),
     ] {
         let body = json!({"output": output});
         let answer = door.ask("POST", "/tasks/a-r1/complete", &[], body).await.body;
