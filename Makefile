@@ -2,6 +2,7 @@
 # make dev      a Temporal dev server and the registry on this machine
 # make test     every test
 # make bench    how fast it is, against the raw client and a bare server
+# make test     every test; afterwards, that none has left a process behind
 # make lint     format, clippy, documentation, dependencies
 # make openapi  write openapi/openapi.json
 
@@ -32,8 +33,10 @@ $(STAMP): requirements-dev.txt
 dev: tools
 	cargo run -- dev
 
+# Whatever the tests say, no process of theirs may be left behind.
 test: tools
-	cargo test --locked
+	run=$$$$; status=0; TEST_RUN=$$run cargo test --locked || status=$$?; \
+	  $(TEST_PYTHON) .ci/leftovers.py $$run && exit $$status
 
 lint: fmt clippy doc deny
 
