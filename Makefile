@@ -1,8 +1,7 @@
 # make tools    Temporal CLI and the Python used by tests (quick the second time)
 # make dev      a Temporal dev server and the registry on this machine
-# make test     every test
-# make bench    how fast it is, against the raw client and a bare server
 # make test     every test; afterwards, that none has left a process behind
+# make bench    how fast it is, against the raw client and a bare server
 # make lint     format, clippy, documentation, dependencies
 # make openapi  write openapi/openapi.json
 
