@@ -3,6 +3,7 @@
 mod catalogue;
 mod claims;
 mod dev;
+mod events;
 mod harness;
 mod outage;
 mod pollers;
