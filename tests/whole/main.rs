@@ -6,6 +6,7 @@ mod dev;
 mod clients;
 mod closed;
 mod cuts;
+mod events;
 mod harness;
 mod link;
 mod outage;

@@ -406,7 +406,7 @@ pub enum Touch {
     Paused,
     /// It goes on.
     Unpaused,
-    /// It fires once, in a moment.
+    /// It has fired, as far as the overlap policy let it.
     Triggered,
     /// It fires for the stretch of time, in a moment.
     Backfilled,

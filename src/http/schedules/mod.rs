@@ -366,7 +366,9 @@ async fn unpause_schedule(
 
 /// Fires once, now, paused or not.
 ///
-/// Temporal fires a moment after it answered: a schedule that is deleted at once may not fire.
+/// 202 when it has fired, or the overlap policy made it wait or give way. Changes to one schedule are made one after the
+/// other; 429 when too many wait. A run is named by the second of its fire: of triggers in the same second all but one are
+/// dated back, each to a second of its own. After 504 look at the schedule before you trigger it again.
 #[utoipa::path(
     post, path = "/schedules/{schedule_id}/trigger", tag = "schedules", params(("schedule_id" = String, Path)),
     request_body(content = Option<TriggerBody>, example = json!({"overlap_policy": "allow_all"})),
@@ -384,6 +386,8 @@ async fn trigger_schedule(
 }
 
 /// Fires for a stretch of time as if it passed now.
+///
+/// 202 when Temporal has taken the order; a long stretch takes its time.
 #[utoipa::path(
     post, path = "/schedules/{schedule_id}/backfill", tag = "schedules", params(("schedule_id" = String, Path)),
     request_body(content = BackfillBody, example = json!({
