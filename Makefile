@@ -1,6 +1,7 @@
 # make tools    Temporal CLI and the Python used by tests (quick the second time)
 # make dev      a Temporal dev server and the registry on this machine
 # make test     every test; afterwards, that none has left a process behind
+# make bench    how fast it is, against the raw client and a bare server
 # make lint     format, clippy, documentation, dependencies
 # make openapi  write openapi/openapi.json
 
@@ -16,7 +17,7 @@ export TEST_PYTHON ?= $(VENV)/bin/python
 CARGO_DENY := $(or $(shell command -v cargo-deny 2>/dev/null),$(CURDIR)/.tools/bin/cargo-deny)
 CARGO_DENY_VERSION := 0.20.2
 
-.PHONY: tools dev test lint fmt clippy doc deny advisories openapi
+.PHONY: tools dev test bench lint fmt clippy doc deny advisories openapi
 
 tools: $(STAMP)
 
@@ -58,6 +59,10 @@ advisories: $(CARGO_DENY)
 # Without optimisation it builds three times as fast, and it has little to do.
 $(CURDIR)/.tools/bin/cargo-deny:
 	CARGO_PROFILE_DEV_DEBUG=0 cargo install cargo-deny --debug --locked --version $(CARGO_DENY_VERSION) --root $(CURDIR)/.tools
+
+# Takes some minutes and the whole machine; `make bench ROWS="reads claims"` runs some groups only.
+bench: tools
+	cargo bench --locked --bench load -- $(ROWS)
 
 openapi:
 	mkdir -p openapi

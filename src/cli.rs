@@ -28,6 +28,10 @@ pub enum Command {
     Dev(DevArgs),
     /// Run scripts, HTTP calls and human steps as a Temporal worker of a registry.
     Runner(RunnerArgs),
+    /// Write everything the registry holds as JSON, beside replicas that run or without any.
+    Export(ExportArgs),
+    /// Put an export into a registry that is empty, or in the place of what it holds.
+    Import(ImportArgs),
     /// Print the OpenAPI document.
     Openapi,
     /// Ask a running server whether it is ready; exit code 0 or 1.
@@ -151,6 +155,31 @@ pub struct RunnerArgs {
     /// YAML file that says what to run and where to register.
     #[arg(short = 'f', long = "config", value_name = "FILE")]
     pub file: PathBuf,
+}
+
+/// `export`.
+#[derive(Debug, Args)]
+pub struct ExportArgs {
+    /// The configuration file of the registry.
+    #[command(flatten)]
+    pub config: ConfigFile,
+    /// File to write to; standard output when left out.
+    #[arg(short, long, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+}
+
+/// `import`.
+#[derive(Debug, Args)]
+pub struct ImportArgs {
+    /// The configuration file of the registry.
+    #[command(flatten)]
+    pub config: ConfigFile,
+    /// An export.
+    #[arg(value_name = "EXPORT")]
+    pub export: PathBuf,
+    /// Break glass: drop everything the registry holds, its counters too, and put the export in its place.
+    #[arg(long)]
+    pub replace: bool,
 }
 
 /// `healthcheck`.

@@ -45,6 +45,16 @@ async fn run(command: Command, environment: &BTreeMap<String, String>) -> anyhow
             let _traces = telemetry::init(&settings.observability)?;
             app::run_worker(config, &settings.temporal, app::stop_on_signal()?).await
         }
+        Command::Export(args) => {
+            let settings = Settings::load(args.config.file.as_deref(), environment, &[])?;
+            let _traces = telemetry::init(&settings.observability)?;
+            app::export(&settings, args.output.as_deref()).await
+        }
+        Command::Import(args) => {
+            let settings = Settings::load(args.config.file.as_deref(), environment, &[])?;
+            let _traces = telemetry::init(&settings.observability)?;
+            app::import(&settings, &args.export, args.replace).await
+        }
         Command::Openapi => {
             let document = http::openapi::document().to_pretty_json()?;
             // A reader that has seen enough, such as `head`, is no failure.

@@ -7,11 +7,13 @@ mod observe;
 mod serve;
 mod target;
 pub mod tls;
+mod transfer;
 
 use companion::Companion;
 use demo::DemoOptions;
 pub use observe::RequestMetrics;
 pub use serve::serve;
+pub use transfer::{export, import};
 
 use std::{
     cell::RefCell,

@@ -93,7 +93,7 @@ pub async fn serve(
     outcome
 }
 
-fn replica_options(settings: &Settings) -> anyhow::Result<ReplicaOptions> {
+pub(super) fn replica_options(settings: &Settings) -> anyhow::Result<ReplicaOptions> {
     let registry = &settings.registry;
     Ok(ReplicaOptions {
         target: registry_target(&settings.temporal)?,

@@ -1,33 +1,46 @@
 //! `/workflow-ids`: numbered workflow ids out of human names.
 
-use axum::Json;
 use axum::extract::State;
+use axum::http::HeaderMap;
+use axum::{Extension, Json};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::routes;
 
-use super::auth::Role;
+use super::auth::{Identity, Role};
 use super::body::ApiJson;
 use super::code::Code;
 use super::endpoint::{Endpoint, Routes};
+use super::idempotency;
 use super::page::Page;
 use super::params::ApiQuery;
 use super::problem::Problem;
 use super::refusal::unexpected;
 use super::shapes::epoch_seconds;
 use super::state::AppState;
-use crate::registry::{Command, Outcome, run_name};
+use crate::{
+    registry::{Command, Outcome, Reservation, run_name},
+    seams::IdempotencyKey,
+};
 
 pub(super) fn routes() -> Routes {
-    const WRITING: &[Code] = &[Code::QueueFull, Code::RegistryFull, Code::TemporalUnavailable];
+    const WRITING: &[Code] =
+        &[Code::QueueFull, Code::RegistryFull, Code::TemporalUnavailable, Code::OutcomeUnknown];
+    const CLAIMING: &[Code] = &[
+        Code::IdempotencyKeyReused,
+        Code::QueueFull,
+        Code::RegistryFull,
+        Code::TemporalUnavailable,
+        Code::OutcomeUnknown,
+    ];
     Routes::default()
         .with(Endpoint::needs(Role::Read, routes!(list_workflow_ids)).from_view())
-        .with(Endpoint::needs(Role::Dispatch, routes!(claim_workflow_id)).from_view().problems(WRITING))
+        .with(Endpoint::needs(Role::Dispatch, routes!(claim_workflow_id)).from_view().problems(CLAIMING))
         .with(Endpoint::needs(Role::Admin, routes!(reset_workflow_id)).from_view().problems(WRITING))
 }
 
 /// A human name.
-#[derive(Deserialize, ToSchema)]
+#[derive(Deserialize, Serialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct SlugRequest {
     /// Lower-cased; every run of characters other than `a-z`, `0-9` and `-` becomes one `-`.
@@ -93,21 +106,45 @@ struct SlugCounterShape {
 }
 
 /// Claims the next number of a name.
+///
+/// With an `Idempotency-Key` the same request gets the same number however often it is sent, for 24 hours unless configured
+/// otherwise.
 #[utoipa::path(
     post, path = "/workflow-ids/claim", tag = "workflow ids",
+    params(("Idempotency-Key" = Option<String>, Header, description = "1 to 255 visible ASCII characters.")),
     request_body(content = SlugRequest, example = json!({"name": "Nightly build"})),
     responses((status = 200, body = SlugClaimed))
 )]
 async fn claim_workflow_id(
     State(state): State<AppState>,
-    ApiJson(SlugRequest { name }): ApiJson<SlugRequest>,
+    Extension(who): Extension<Identity>,
+    headers: HeaderMap,
+    ApiJson(body): ApiJson<SlugRequest>,
 ) -> Result<Json<SlugClaimed>, Problem> {
-    match state.write(&Command::Claim { name }).await? {
-        Outcome::Claimed { slug, counter } => {
-            Ok(Json(SlugClaimed { workflow_id: run_name(&slug, counter), slug, counter }))
+    let key = idempotency::keyed(&headers, "/workflow-ids/claim", &body)?;
+    let outcome = state.write(&claim(body, key, &who)).await?;
+    let claimed = match &outcome {
+        Outcome::Claimed { slug, counter } => Some((slug.clone(), *counter)),
+        Outcome::Reserved { reserved, .. } => {
+            let parts = reserved.workflow_id.rsplit_once("-r");
+            parts.and_then(|(slug, counter)| Some((slug.to_owned(), counter.parse().ok()?)))
         }
-        other => Err(unexpected(&other)),
-    }
+        _ => None,
+    };
+    let (slug, counter) = claimed.ok_or_else(|| unexpected(&outcome))?;
+    Ok(Json(SlugClaimed { workflow_id: run_name(&slug, counter), slug, counter }))
+}
+
+/// A claim; one with a key is remembered like the id of a start, in the same scope.
+fn claim(SlugRequest { name }: SlugRequest, key: Option<IdempotencyKey>, who: &Identity) -> Command {
+    let Some(key) = key else { return Command::Claim { name } };
+    Command::Reserve(Reservation {
+        key: key.scoped(&who.name),
+        fingerprint: key.fingerprint,
+        workflow_id: String::new(),
+        name: Some(name),
+        instead_of: None,
+    })
 }
 
 /// Starts the numbers of a name over.

@@ -18,6 +18,7 @@ mod size;
 mod slugs;
 mod spec;
 mod state;
+mod takeover;
 mod target;
 mod worker;
 

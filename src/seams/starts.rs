@@ -80,6 +80,13 @@ pub struct IdempotencyKey {
     pub fingerprint: String,
 }
 
+impl IdempotencyKey {
+    /// The key as the registry knows it: two callers may use the same one.
+    pub fn scoped(&self, caller: &str) -> String {
+        format!("{caller}/{}", self.key)
+    }
+}
+
 /// A request to start a run. Whoever makes it has checked its shape, not what it refers to.
 #[derive(Clone, Debug, PartialEq)]
 pub struct StartRequest {

@@ -93,17 +93,26 @@ pub fn encode_state(state: &State) -> Result<RawValue, CodecError> {
 
 /// The state that a run was given; empty when it was given none.
 pub fn decode_state(raw: &RawValue) -> Result<State, CodecError> {
+    let Some(payload) = raw.payloads.first() else { return Ok(State::default()) };
+    state_of(&json_of(payload)?)
+}
+
+/// The state in a JSON document that says its version.
+pub fn state_of(json: &[u8]) -> Result<State, CodecError> {
     #[derive(Deserialize)]
     struct Version {
         version: u32,
     }
-    let Some(payload) = raw.payloads.first() else { return Ok(State::default()) };
-    let json = json_of(payload)?;
-    let Version { version } = serde_json::from_slice(&json)?;
+    let Version { version } = serde_json::from_slice(json)?;
     if version > STATE_VERSION {
         return Err(CodecError::Newer(version));
     }
-    Ok(serde_json::from_slice::<Envelope<State>>(&json)?.state)
+    Ok(serde_json::from_slice::<Envelope<State>>(json)?.state)
+}
+
+/// A yes or no beside another argument; no when it is left out.
+pub fn flag(payload: Option<&Payload>) -> Result<bool, CodecError> {
+    payload.map_or(Ok(false), |payload| Ok(serde_json::from_slice(&json_of(payload)?)?))
 }
 
 /// How many bytes a state takes when packed.

@@ -7,24 +7,17 @@ use std::time::Duration;
 
 use serde::Serialize;
 use serde_json::value::RawValue as Json;
-use temporalio_common::{
-    data_converters::RawValue,
-    protos::temporal::api::{
-        common::v1::Payloads,
-        enums::v1::UpdateWorkflowExecutionLifecycleStage as Stage,
-        update::v1::{Input, Meta, Request, WaitPolicy, outcome::Value},
-        workflowservice::v1::UpdateWorkflowExecutionRequest,
-    },
-};
+use temporalio_common::data_converters::RawValue;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, timeout_at};
 use tracing::{Instrument, Span, debug_span};
 
 use super::{
     codec,
-    connection::{CallError, Link, within},
+    connection::{CallError, Link},
     mirror::Mirror,
-    workflow::{APPLY_BATCH, HANDING_OVER},
+    update::{Answer, update},
+    workflow::{APPLY_BATCH, AWAITING_STATE, HANDING_OVER},
 };
 use crate::{
     clock,
@@ -303,34 +296,13 @@ impl Writer {
             commands,
         };
         let argument = codec::encode(&wire).map_err(refused)?;
-        let request = UpdateWorkflowExecutionRequest {
-            namespace: self.link.namespace(),
-            workflow_execution: Some(self.link.registry_execution()),
-            first_execution_run_id: String::new(),
-            wait_policy: Some(WaitPolicy { lifecycle_stage: Stage::Completed.into() }),
-            request: Some(Request {
-                meta: Some(Meta {
-                    update_id: format!("{}-{}", self.replica, self.sequence),
-                    identity: self.link.identity(),
-                }),
-                input: Some(Input {
-                    header: None,
-                    name: APPLY_BATCH.to_owned(),
-                    args: Some(Payloads { payloads: vec![argument] }),
-                }),
-                ..Default::default()
-            }),
-        };
-        let call = self.link.service();
-        let answer = { call }.update_workflow_execution(within(request, ATTEMPT_TIMEOUT)).await;
-        let outcome = answer.map_err(|status| Attempt::from(CallError::from(status)))?.into_inner().outcome;
-        match outcome.and_then(|outcome| outcome.value) {
-            None => Err(Attempt::Again),
-            Some(Value::Success(payloads)) => {
-                codec::decode(&RawValue::new(payloads.payloads)).map_err(refused)
-            }
-            Some(Value::Failure(failure)) if is_passing(&failure.message) => Err(Attempt::Again),
-            Some(Value::Failure(failure)) => Err(Attempt::Refused(failure.message)),
+        let id = format!("{}-{}", self.replica, self.sequence);
+        let registry = self.link.registry_execution();
+        match update(&self.link, registry, APPLY_BATCH, id, vec![argument], ATTEMPT_TIMEOUT).await? {
+            Answer::Pending => Err(Attempt::Again),
+            Answer::Done(payloads) => codec::decode(&RawValue::new(payloads)).map_err(refused),
+            Answer::Failed(message) if is_passing(&message) => Err(Attempt::Again),
+            Answer::Failed(message) => Err(Attempt::Refused(message)),
         }
     }
 
@@ -379,6 +351,7 @@ impl From<CallError> for Attempt {
 /// the ring of last batches tells.
 fn is_passing(message: &str) -> bool {
     message.contains(HANDING_OVER)
+        || message.contains(AWAITING_STATE)
         || message.contains("completed before the Update")
         || message.contains("was aborted")
 }

@@ -8,7 +8,7 @@ use arc_swap::ArcSwap;
 use temporalio_common::{
     data_converters::RawValue,
     protos::temporal::api::{
-        common::v1::Payloads,
+        common::v1::{Payloads, WorkflowExecution},
         enums::v1::WorkflowExecutionStatus,
         query::v1::WorkflowQuery,
         workflowservice::v1::{DescribeWorkflowExecutionRequest, QueryWorkflowRequest},
@@ -19,7 +19,7 @@ use tokio::sync::{Mutex, watch};
 use super::{
     codec,
     connection::{CALL_TIMEOUT, CallError, Link, within},
-    workflow::{CHANGES_SINCE, ChangesQuery},
+    workflow::{AWAITING_STATE, CHANGES_SINCE, ChangesQuery},
 };
 use crate::{
     clock,
@@ -28,8 +28,6 @@ use crate::{
     view::View,
 };
 
-/// How often the registry workflow is looked at for changes of others: well under the second that is promised.
-const LOOK_EVERY: Duration = Duration::from_millis(300);
 /// A view not confirmed for this long is no longer fresh: `/ready` says so.
 pub const FRESH_FOR_MS: i64 = 5_000;
 /// Events at which Temporal ends a run, unless its server is configured otherwise.
@@ -63,6 +61,17 @@ pub struct Run {
     pub history_events: i64,
     /// Bytes of its history.
     pub history_bytes: i64,
+}
+
+/// What a look at the registry workflow found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Seen {
+    /// It runs, and the view is fresh.
+    Fresh,
+    /// It runs without a state.
+    Stateless,
+    /// It has ended like this.
+    Closed(WorkflowExecutionStatus),
 }
 
 impl Mirror {
@@ -148,7 +157,7 @@ impl Mirror {
         let now_ms = clock::now_ms();
         loop {
             let (since, born) = self.view.load().reached();
-            let page = self.changes_since(since, born).await?;
+            let page = changes_since(&self.link, self.link.registry_execution(), since, born).await?;
             // Not taken: the view moved meanwhile, so ask again from where it is.
             if self.take(&page) && page.to >= page.head {
                 break;
@@ -159,27 +168,8 @@ impl Mirror {
         Ok(())
     }
 
-    async fn changes_since(&self, since: u64, born: u64) -> Result<Changes, CallError> {
-        let bad = |error: codec::CodecError| CallError::Internal(error.to_string());
-        let argument = codec::encode(&ChangesQuery { since, born }).map_err(bad)?;
-        let query = WorkflowQuery {
-            query_type: CHANGES_SINCE.to_owned(),
-            query_args: Some(Payloads { payloads: vec![argument] }),
-            header: None,
-        };
-        let request = QueryWorkflowRequest {
-            namespace: self.link.namespace(),
-            execution: Some(self.link.registry_execution()),
-            query: Some(query),
-            query_reject_condition: 0,
-        };
-        let answer = self.link.service().query_workflow(within(request, CALL_TIMEOUT)).await?.into_inner();
-        let payloads = answer.query_result.unwrap_or_default().payloads;
-        codec::decode(&RawValue::new(payloads)).map_err(bad)
-    }
-
     /// Looks at the registry workflow once and catches up if it moved.
-    pub async fn look(&self) -> Result<(), CallError> {
+    pub async fn look(&self) -> Result<Seen, CallError> {
         let began_ms = clock::now_ms();
         let request = DescribeWorkflowExecutionRequest {
             namespace: self.link.namespace(),
@@ -198,7 +188,7 @@ impl Mirror {
         let running = info.status() == WorkflowExecutionStatus::Running;
         self.running.store(running, Ordering::Relaxed);
         if !running {
-            return Ok(());
+            return Ok(Seen::Closed(info.status()));
         }
         let run = Run {
             run_id: info.execution.unwrap_or_default().run_id,
@@ -207,34 +197,45 @@ impl Mirror {
         };
         let moved = **self.run.load() != run;
         if moved {
-            self.complete().await?;
-            self.run.store(Arc::new(run));
-        }
-        self.confirmed_ms.fetch_max(began_ms, Ordering::Relaxed);
-        Ok(())
-    }
-
-    /// Keeps looking until this process ends.
-    pub async fn follow(&self) {
-        let mut every = tokio::time::interval(LOOK_EVERY);
-        every.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        let mut failing = false;
-        loop {
-            every.tick().await;
-            match self.look().await {
-                Ok(()) => {
-                    if std::mem::take(&mut failing) {
-                        tracing::info!("the view of the registry is fresh again");
-                    }
-                }
-                Err(error) => {
-                    if !std::mem::replace(&mut failing, true) {
-                        tracing::warn!(%error, "cannot look at the registry; reads go on from memory");
-                    }
-                }
+            match self.complete().await {
+                Ok(()) => self.run.store(Arc::new(run)),
+                Err(error) if is_stateless(&error) => return Ok(Seen::Stateless),
+                Err(error) => return Err(error),
             }
         }
+        self.confirmed_ms.fetch_max(began_ms, Ordering::Relaxed);
+        Ok(Seen::Fresh)
     }
+}
+
+/// Whether a run said that it has no state yet.
+pub(super) fn is_stateless(error: &CallError) -> bool {
+    matches!(error, CallError::Invalid(message) if message.contains(AWAITING_STATE))
+}
+
+/// Asks a run for its changes since a revision; also one that has ended.
+pub(super) async fn changes_since(
+    link: &Link,
+    execution: WorkflowExecution,
+    since: u64,
+    born: u64,
+) -> Result<Changes, CallError> {
+    let bad = |error: codec::CodecError| CallError::Internal(error.to_string());
+    let argument = codec::encode(&ChangesQuery { since, born }).map_err(bad)?;
+    let query = WorkflowQuery {
+        query_type: CHANGES_SINCE.to_owned(),
+        query_args: Some(Payloads { payloads: vec![argument] }),
+        header: None,
+    };
+    let request = QueryWorkflowRequest {
+        namespace: link.namespace(),
+        execution: Some(execution),
+        query: Some(query),
+        query_reject_condition: 0,
+    };
+    let answer = link.service().query_workflow(within(request, CALL_TIMEOUT)).await?.into_inner();
+    let payloads = answer.query_result.unwrap_or_default().payloads;
+    codec::decode(&RawValue::new(payloads)).map_err(bad)
 }
 
 #[async_trait::async_trait]

@@ -72,14 +72,14 @@ impl Replica {
         let firing = Firing::default();
         let worker = RegistryWorker::start(link.clone(), firing.clone())?;
         let mirror = Arc::new(Mirror::new(link.clone()));
-        let keeper = Arc::new(Keeper::new(link.clone(), mirror.clone()));
+        let keeper = Arc::new(Keeper::new(link.clone(), mirror.clone(), options.limits.clone()));
         up(&keeper, &mirror).await?;
         let deadline = options.write_deadline;
         let ledger = Ledger::start(link.clone(), mirror.clone(), keeper.clone(), deadline, metrics.clone());
         let started = Command::ServiceStarted { process_id: identity, limits: options.limits };
         ledger.submit(&started).await?;
-        let following = mirror.clone();
-        tokio::spawn(async move { following.follow().await });
+        let keeping = keeper.clone();
+        tokio::spawn(async move { keeping.follow().await });
         let pollers = Arc::new(Pollers::new(link.clone(), mirror.clone()));
         let polled = pollers.clone();
         tokio::spawn(async move { polled.follow().await });
@@ -108,7 +108,11 @@ async fn up(keeper: &Keeper, mirror: &Mirror) -> anyhow::Result<()> {
 
 async fn bring_up(keeper: &Keeper, mirror: &Mirror) -> Result<(), CallError> {
     keeper.ensure().await?;
-    mirror.look().await
+    keeper.look_after().await?;
+    if mirror.is_ready(clock::now_ms()) {
+        return Ok(());
+    }
+    Err(CallError::Unanswered("the registry workflow does not show its state yet".to_owned()))
 }
 
 /// Tells the registry how large its state is when packed, whenever it grew: packing is too slow for the workflow.

@@ -1,6 +1,8 @@
 //! The workflow shell: the durable singleton around the rules. It decodes, applies, answers and hands over; what is
 //! right or wrong is decided in `registry`.
 
+#[cfg(test)]
+mod replay;
 mod surface;
 
 pub use surface::register;
@@ -17,13 +19,15 @@ use super::{
     reference::{self, ClaimedWire, NameWire, ResetWire},
 };
 use crate::registry::{
-    AttributeStatus, Batch, Changes, Command, Outcome, Provisioned, Refusal, Registry, run_name,
+    AttributeStatus, Batch, Changes, Command, Outcome, Provisioned, Refusal, Registry, State, run_name,
 };
 
 /// Name of the signal that ends the registry workflow.
 pub const SHUTDOWN: &str = "shutdown_registry";
 /// Name of the update that carries a batch.
 pub const APPLY_BATCH: &str = "apply_batch";
+/// Name of the update that gives a run its state.
+pub const TAKE_STATE: &str = "take_state";
 /// Name of the query that gives changes since a revision.
 pub const CHANGES_SINCE: &str = "changes_since";
 /// Name of the update that claims the next number of a slug.
@@ -35,6 +39,12 @@ const SERVICE_HEARTBEAT: &str = "registry_service_heartbeat";
 /// What a refused batch says while a run hands over: send it again.
 pub const HANDING_OVER: &str = "registry is handing over to its next run";
 
+/// What a run says that was started without a state, by somebody who is no replica, until it is given one.
+pub const AWAITING_STATE: &str = "registry is waiting for its state";
+
+/// Temporal gives a workflow task up after this long, and with it the replica that died over it. Replaying a whole run
+/// takes about a second.
+pub const TASK_TIMEOUT: Duration = Duration::from_secs(3);
 /// Hand over at this many history events: a tenth of Temporal's limit, so that replay after a failover stays short.
 const EVENTS_MAX: u32 = 5_000;
 /// Hand over at this many updates; Temporal refuses more than 2,000 in one run.
@@ -43,6 +53,8 @@ const UPDATES_MAX: u32 = 1_500;
 const COMMANDS_MAX: usize = 20_000;
 /// Hand over at this many signals; Temporal refuses more than 10,000 in one run.
 const SIGNALS_MAX: u32 = 5_000;
+/// Signals kept for a state that is yet to come; it comes within a second of a replica's seeing that it is missing.
+const EARLY_SIGNALS_MAX: usize = 1_000;
 /// JSON bytes of changes sent along with the answer to a batch; the rest is fetched by query.
 const REPLY_CHANGES_BYTES_MAX: u64 = 600_000;
 /// JSON bytes of changes in the answer to a query, well under Temporal's 2 MiB even when they do not compress.
@@ -85,18 +97,24 @@ pub struct RegistryWorkflow {
     handover_due: bool,
     handing_over: bool,
     shutdown: bool,
+    /// Why the state it was given cannot be read.
+    unreadable: Option<CodecError>,
+    /// Signals that came before the state did; none once it is here. Nothing is answered for or handed over until then.
+    early: Option<Vec<(String, RawValue)>>,
 }
 
 impl RegistryWorkflow {
     fn begin(started: Option<SystemTime>, input: &RawValue) -> Self {
-        let state = match codec::decode_state(input) {
-            Ok(state) => state,
-            // Failing the task is the refusal: the run stays as it is until a program that can read it comes along.
-            Err(error) => panic!("cannot take over the registry: {error}"),
+        let (state, unreadable) = match codec::decode_state(input) {
+            Ok(state) => (state, None),
+            Err(error) => (State::default(), Some(error)),
         };
         let mut registry = Registry::new(state);
         let now_ms = ms(started);
-        registry.begin_run(now_ms);
+        let early = input.payloads.is_empty().then(Vec::new);
+        if early.is_none() {
+            registry.begin_run(now_ms);
+        }
         Self {
             registry,
             updates: 0,
@@ -107,20 +125,41 @@ impl RegistryWorkflow {
             handover_due: false,
             handing_over: false,
             shutdown: false,
+            unreadable,
+            early,
         }
     }
 
     fn validate_batch(&self, input: &RawValue) -> Result<(), Failure> {
-        if self.handing_over || self.shutdown {
+        if self.early.is_some() {
+            return Err(AWAITING_STATE.into());
+        }
+        self.require_open()?;
+        codec::decode::<Batch>(input)?;
+        Ok(())
+    }
+
+    fn validate_state(&self, input: &RawValue) -> Result<(), Failure> {
+        self.require_open()?;
+        codec::decode_state(input)?.check()?;
+        codec::flag(input.payloads.get(1))?;
+        Ok(())
+    }
+
+    /// Writes are not taken while the state is on its way out; without one yet, a shutdown waits.
+    fn require_open(&self) -> Result<(), Failure> {
+        if self.handing_over || (self.shutdown && self.early.is_none()) {
             return Err(HANDING_OVER.into());
         }
-        codec::decode::<Batch>(input)?;
         Ok(())
     }
 
     fn take_update(&mut self, task: &Task, name: &str, input: &RawValue) -> Result<RawValue, Failure> {
         let payload = match name {
             APPLY_BATCH => self.apply_batch(task, codec::decode(input)?)?,
+            TAKE_STATE => {
+                self.take_state(task, codec::decode_state(input)?, codec::flag(input.payloads.get(1))?)?
+            }
             CLAIM_SLUG_ID => self.claim_slug_id(task, codec::decode(input)?)?,
             _ => self.reset_slug(task, codec::decode(input)?)?,
         };
@@ -131,6 +170,22 @@ impl RegistryWorkflow {
         self.commands += batch.commands.len();
         let now_ms = self.note_update(task);
         Ok(codec::encode(&self.registry.apply_batch(&batch, now_ms, REPLY_CHANGES_BYTES_MAX))?)
+    }
+
+    /// Takes a state where there is none, or in place of the one there is when that is asked for. Answers whether it did.
+    fn take_state(&mut self, task: &Task, state: State, replace: bool) -> Result<Payload, Failure> {
+        let now_ms = self.note_update(task);
+        let room = self.early.is_some() || (self.registry.state().is_blank() && !state.is_blank());
+        if replace || room {
+            self.registry.take_over(state);
+            self.registry.begin_run(now_ms);
+            for (name, input) in self.early.take().unwrap_or_default() {
+                self.apply_signal(&name, &input, now_ms);
+            }
+            // A large argument stays in the history of this run; the next begins without it.
+            self.handover_due = true;
+        }
+        Ok(codec::plain(&(replace || room))?)
     }
 
     fn claim_slug_id(&mut self, task: &Task, NameWire { name }: NameWire) -> Result<Payload, Failure> {
@@ -165,6 +220,14 @@ impl RegistryWorkflow {
         if name == SERVICE_HEARTBEAT {
             return;
         }
+        match &mut self.early {
+            None => self.apply_signal(name, input, now_ms),
+            Some(early) if early.len() < EARLY_SIGNALS_MAX => early.push((name.to_owned(), input.clone())),
+            Some(_) => {}
+        }
+    }
+
+    fn apply_signal(&mut self, name: &str, input: &RawValue, now_ms: i64) {
         let commands = match input.payloads.as_slice() {
             [one] => codec::json_of(one)
                 .map_err(|error| error.to_string())
@@ -187,6 +250,9 @@ impl RegistryWorkflow {
 
     fn answer(&self, name: &str, input: &RawValue) -> Result<RawValue, Failure> {
         let payload = if name == CHANGES_SINCE {
+            if self.early.is_some() {
+                return Err(AWAITING_STATE.into());
+            }
             let ChangesQuery { since, born } = codec::decode(input)?;
             let changes: Changes = self.registry.changes_since(since, born, PAGE_BYTES_MAX);
             codec::encode(&changes)?
@@ -224,6 +290,15 @@ impl RegistryWorkflow {
 
 /// Waits, provisions and hands over until the registry is shut down; the result is its state.
 async fn run(ctx: &mut WorkflowContext<RegistryWorkflow>) -> WorkflowResult<RawValue> {
+    // Failing the task is the refusal: the run stays as it is until a program that can read its state comes along. Not
+    // while the run is made, where a panic would end the worker.
+    if let Some(error) = ctx.state(|s| s.unreadable.as_ref().map(ToString::to_string)) {
+        panic!("cannot take over the registry: {error}");
+    }
+    // Cancelled before it had a state, it leaves none that could be mistaken for one.
+    if ctx.wait_condition(|s| s.early.is_none()).await.is_err() {
+        return Ok(RawValue::new(Vec::new()));
+    }
     loop {
         let woken = ctx.wait_condition(|s| s.shutdown || s.handover_due || s.registry.has_pending()).await;
         // A cancelled registry closes like one that was shut down: its state is its result.
@@ -250,7 +325,8 @@ async fn hand_over(ctx: &mut WorkflowContext<RegistryWorkflow>) -> WorkflowResul
     let handlers = ctx.clone();
     ctx.wait_condition(move |_| handlers.all_handlers_finished()).await?;
     let state = ctx.state(|s| codec::encode_state(s.registry.state())).map_err(packing)?;
-    ctx.continue_as_new(state, ContinueAsNewOptions::default())?;
+    let options = ContinueAsNewOptions::builder().task_timeout(TASK_TIMEOUT).build();
+    ctx.continue_as_new(state, options)?;
     Ok(())
 }
 

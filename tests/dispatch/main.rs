@@ -6,5 +6,6 @@ mod fires;
 mod idempotency;
 mod runs;
 mod starts;
+mod waiting;
 mod work;
 mod world;

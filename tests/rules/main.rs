@@ -12,6 +12,7 @@ mod naive;
 mod refusals;
 mod replication;
 mod slugs;
+mod takeover;
 mod types;
 mod workers;
 mod world;

@@ -1,6 +1,6 @@
 //! Starts the real things: a Temporal dev server, registry processes, Python workers.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
@@ -77,13 +77,28 @@ impl Registry {
 
     /// The same, with more environment.
     pub async fn start_with(temporal: &str, env: &[(&str, &str)]) -> Self {
+        Self::start_as(temporal, &[], env).await
+    }
+
+    /// The same, with more arguments too.
+    pub async fn start_as(temporal: &str, arguments: &[&str], env: &[(&str, &str)]) -> Self {
+        Self::launch(temporal, arguments, env, Stdio::inherit()).await
+    }
+
+    /// The same, with its log in a file.
+    pub async fn start_logging(temporal: &str, log: &Path) -> Self {
+        let log = std::fs::File::create(log).expect("a log file");
+        Self::launch(temporal, &[], &[], log.into()).await
+    }
+
+    async fn launch(temporal: &str, arguments: &[&str], env: &[(&str, &str)], log: Stdio) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_temporal-registry"));
-        command.args(["serve", "--port", "0", "--temporal-address", temporal]);
+        command.args(["serve", "--port", "0", "--temporal-address", temporal]).args(arguments);
         command.env("TEMPORAL_REGISTRY_AUTH_ENABLED", "false").env("TEMPORAL_REGISTRY_LOG_LEVEL", "warn");
         command
             .env("TEMPORAL_REGISTRY_ACCESS_LOG", "false")
             .env("TEMPORAL_REGISTRY__OBSERVABILITY__AUDIT__ENABLED", "false");
-        command.envs(env.iter().copied()).stdout(Stdio::piped()).kill_on_drop(true);
+        command.envs(env.iter().copied()).stdout(Stdio::piped()).stderr(log).kill_on_drop(true);
         let mut child = command.spawn().expect("the registry starts");
         let mut lines = BufReader::new(child.stdout.take().expect("its output")).lines();
         let line = tokio::time::timeout(Duration::from_secs(60), lines.next_line()).await;

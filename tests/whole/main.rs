@@ -3,9 +3,16 @@
 mod catalogue;
 mod claims;
 mod dev;
+mod clients;
+mod closed;
+mod cuts;
 mod harness;
+mod link;
 mod outage;
+mod pollers;
 mod python;
+mod replicas;
 mod scale;
 mod schedules;
 mod tasks;
+mod transfer;

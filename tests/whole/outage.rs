@@ -1,9 +1,13 @@
 //! Temporal away, the registry restarted, shut down, terminated.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use serde_json::json;
+use tokio::sync::watch;
 
+use crate::clients::Claimers;
+use crate::closed::cli;
 use crate::harness::{Registry, Temporal, worker};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -94,21 +98,39 @@ async fn a_registry_that_was_shut_down_or_terminated_comes_back_with_its_state()
         "kept-r2"
     );
 
-    terminate(&temporal.address()).await;
-    registry.until("not ready", async || registry.get("/ready").await.status == 503).await;
+    let before = registry.get("/registry/status").await.body["run_id"].clone();
+    let terminate = ["workflow", "terminate", "--workflow-id", "workflow-registry"];
+    cli(&temporal.address(), &terminate).await;
+    registry
+        .until("ready again", async || {
+            let after = registry.get("/registry/status").await.body["run_id"].clone();
+            after != before && registry.get("/ready").await.status == 200
+        })
+        .await;
     assert_eq!(
         registry.must("/workflow-ids/claim", &json!({"name": "kept"})).await["workflow_id"],
         "kept-r3"
     );
-    registry.until("ready again", async || registry.get("/ready").await.status == 200).await;
     assert_eq!(registry.get("/registry/workers/w").await.status, 200);
     let _ = registry.kill().await;
 }
 
-async fn terminate(address: &str) {
-    let cli = std::env::var("TEMPORAL_CLI").unwrap_or_else(|_| "temporal".to_owned());
-    let arguments = ["workflow", "terminate", "--workflow-id", "workflow-registry", "--address", address];
-    let status =
-        tokio::process::Command::new(cli).args(arguments).stdout(std::process::Stdio::null()).status().await;
-    assert!(status.expect("the Temporal CLI runs").success());
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn temporal_restarts_under_writing_clients() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let temporal = Temporal::start_with(Some(folder.path().join("temporal.db"))).await;
+    let registry = Registry::start(&temporal.address()).await;
+    registry.must("/registry/workers", &worker("w", "q", 600, &["kept.v1"])).await;
+    let places = Arc::new(watch::channel(vec![registry.url.clone()]).0);
+    let claimers = Claimers::start(&places, 16, 2);
+    claimers.more(100).await;
+    let mut temporal = temporal;
+    for _ in 0..2 {
+        let options = temporal.stop().await;
+        temporal = Temporal::again(options).await;
+        println!("100 claims {:?} after Temporal is back", claimers.more(100).await);
+    }
+    let (numbers, retries) = claimers.checked().await;
+    println!("{numbers} claims, {retries} retries");
+    assert_eq!(registry.get("/registry/workers/w?consistent=true").await.status, 200);
 }

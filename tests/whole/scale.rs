@@ -86,6 +86,28 @@ async fn it_never_fills_up() {
     assert!(registry.resident_bytes() < RESIDENT_BYTES_MAX, "{} bytes resident", registry.resident_bytes());
 }
 
+/// A workflow task that takes longer than its timeout is tried again for ever, so that replaying must stay well below it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_run_that_is_nearly_full_is_taken_over_in_time() {
+    let temporal = Temporal::start().await;
+    let registry = Arc::new(Registry::start(&temporal.address()).await);
+    let run_id = registry.get("/registry/status").await.body["run_id"].clone();
+    all(&registry, 19_000, 256, |n| {
+        ("/workflow-ids/claim".into(), json!({"name": format!("job {}", n % 500)}))
+    })
+    .await;
+    let full = registry.get("/registry/status").await.body;
+    assert_eq!(full["run_id"], run_id, "handed over too early to prove anything");
+    registry.kill_now();
+    let began = Instant::now();
+    let again = Registry::start(&temporal.address()).await;
+    let taken = began.elapsed();
+    println!("{} events with 19,000 commands taken over in {taken:.1?}", full["history_events"]);
+    assert_eq!(again.get("/registry/status").await.body["run_id"], run_id);
+    assert!(taken < Duration::from_secs(15), "taken over only after {taken:?}");
+    assert_eq!(again.must("/workflow-ids/claim", &json!({"name": "job 0"})).await["counter"], 39);
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_thousand_heartbeating_workers_cost_four_updates_a_minute() {
     let temporal = Temporal::start().await;

@@ -26,6 +26,22 @@ async fn numbers_are_given_once() {
 }
 
 #[tokio::test]
+async fn a_key_gets_the_same_number_again() {
+    let door = Door::open();
+    let keyed = async |key: &'static str, name: &str| {
+        let key = [("idempotency-key", key)];
+        door.ask("POST", "/workflow-ids/claim", &key, json!({"name": name})).await
+    };
+    let first = keyed("k1", "Daily-r9!").await;
+    assert_eq!(first.body, json!({"slug": "daily-r9", "counter": 1, "workflow_id": "daily-r9-r1"}));
+    assert_eq!(keyed("k1", "Daily-r9!").await.body, first.body);
+    assert_eq!(keyed("k2", "Daily-r9!").await.body["counter"], 2);
+    assert_eq!(claim(&door, "daily-r9").await.body["counter"], 3);
+    keyed("k1", "another").await.assert_problem(Code::IdempotencyKeyReused);
+    keyed("k3", "@@@").await.assert_problem(Code::InvalidRequest);
+}
+
+#[tokio::test]
 async fn names_without_a_slug_are_refused_at_once() {
     let door = Door::open();
     let long = "x".repeat(129);

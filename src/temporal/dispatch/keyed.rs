@@ -37,7 +37,7 @@ impl Dispatch {
     pub(super) fn known_run(&self, request: &StartRequest) -> Result<Option<Started>, StartError> {
         let Some(key) = &request.idempotency else { return Ok(None) };
         let view = self.reads.view();
-        let Some(reserved) = view.reservations.get(&scoped(key, &request.caller)) else { return Ok(None) };
+        let Some(reserved) = view.reservations.get(&key.scoped(&request.caller)) else { return Ok(None) };
         // Records are dropped when the registry next looks at them; until then they may linger here.
         let age_ms = u128::try_from(clock::now_ms() - reserved.at_ms).unwrap_or(0);
         if age_ms > self.key_ttl.as_millis() {
@@ -95,7 +95,7 @@ impl Dispatch {
             RunId::Named(name) => (String::new(), Some(name.clone())),
             RunId::Prefixed(prefix) => (made_up(prefix), None),
         };
-        let (key, fingerprint) = (scoped(key, &request.caller), key.fingerprint.clone());
+        let (key, fingerprint) = (key.scoped(&request.caller), key.fingerprint.clone());
         let reservation = Reservation { key, fingerprint, workflow_id, name, instead_of };
         match self.writes.submit(&Command::Reserve(reservation)).await? {
             Outcome::Reserved { reserved, created } => Ok((reserved, created)),
@@ -200,11 +200,6 @@ impl Dispatch {
             tracing::warn!("a run could not be noted for its key; it will be looked up when asked for");
         });
     }
-}
-
-/// The key as the registry knows it: two callers may use the same one.
-fn scoped(key: &IdempotencyKey, caller: &str) -> String {
-    format!("{caller}/{}", key.key)
 }
 
 /// The request id of a record: the same for all who start its run, another for the next record of the same key.

@@ -23,10 +23,10 @@ use temporalio_workflow::{
 
 use super::{
     APPLY_BATCH, CHANGES_SINCE, CLAIM_SLUG_ID, Failure, RESET_SLUG, RegistryWorkflow, SERVICE_HEARTBEAT,
-    SHUTDOWN, Task, run,
+    SHUTDOWN, TAKE_STATE, Task, run,
 };
 
-const SIGNALS: [&str; 9] = [
+pub(super) const SIGNALS: [&str; 9] = [
     "register_worker",
     "put_workflow",
     "heartbeat_worker",
@@ -47,7 +47,7 @@ const QUERIES: [&str; 8] = [
     "get_status",
     "list_slug_counters",
 ];
-const UPDATES: [&str; 3] = [APPLY_BATCH, CLAIM_SLUG_ID, RESET_SLUG];
+pub(super) const UPDATES: [&str; 4] = [APPLY_BATCH, TAKE_STATE, CLAIM_SLUG_ID, RESET_SLUG];
 
 thread_local! {
     static REGISTERING: RefCell<String> = const { RefCell::new(String::new()) };
@@ -58,9 +58,14 @@ thread_local! {
 /// # Errors
 /// When that type is registered already.
 pub fn register(options: &mut WorkerOptions, workflow_type: &str) -> Result<(), WorkflowRegistrationError> {
-    REGISTERING.replace(workflow_type.to_owned());
+    registering(workflow_type);
     options.register_workflow::<RegistryWorkflow>()?;
     Ok(())
+}
+
+/// The SDK asks the implementation for its type while it is being registered.
+pub(super) fn registering(workflow_type: &str) {
+    REGISTERING.replace(workflow_type.to_owned());
 }
 
 /// The run method's place in the SDK's type system.
@@ -88,7 +93,7 @@ impl WorkflowImplementation for RegistryWorkflow {
     fn definition() -> WorkflowDefinitionDescriptor {
         let update = |name: &&str| UpdateDefinitionDescriptor {
             name: (*name).to_owned(),
-            has_validator: *name == APPLY_BATCH,
+            has_validator: [APPLY_BATCH, TAKE_STATE].contains(name),
         };
         WorkflowDefinitionDescriptor {
             workflow_type: REGISTERING.with_borrow(Clone::clone),
@@ -159,9 +164,17 @@ impl WorkflowImplementation for RegistryWorkflow {
         name: &str,
         input: Box<dyn Any>,
     ) -> LocalBoxFuture<'static, Result<Box<dyn WorkflowOutputValue>, WorkflowError>> {
-        let task = Task::of(&ctx);
-        let outcome = ctx.state_mut(|registry| registry.take_update(&task, name, &raw(input)));
-        std::future::ready(answered(outcome)).boxed_local()
+        let name = name.to_owned();
+        async move {
+            // A client of the reference may claim at once from a registry that it just started without a state.
+            if name != TAKE_STATE {
+                let stateful = ctx.wait_condition(|registry| registry.early.is_none()).await;
+                stateful.map_err(|cancelled| WorkflowError::Execution(cancelled.into()))?;
+            }
+            let task = Task::of(&ctx);
+            answered(ctx.state_mut(|registry| registry.take_update(&task, &name, &raw(input))))
+        }
+        .boxed_local()
     }
 
     fn validate_update(
@@ -172,6 +185,7 @@ impl WorkflowImplementation for RegistryWorkflow {
     ) -> Result<(), WorkflowError> {
         match name {
             APPLY_BATCH => self.validate_batch(&raw(input)).map_err(WorkflowError::Execution),
+            TAKE_STATE => self.validate_state(&raw(input)).map_err(WorkflowError::Execution),
             _ => Ok(()),
         }
     }

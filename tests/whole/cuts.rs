@@ -1,0 +1,111 @@
+//! The way to Temporal is cut, slow, stalled, gone for a while.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+use tokio::sync::watch;
+
+use crate::clients::{ANSWERED_WITHIN, Claimers, settle};
+use crate::harness::{Registry, Temporal, until, worker};
+use crate::link::{Link, Way};
+
+const SHORT_DEADLINE: (&str, &str) = ("TEMPORAL_REGISTRY__LIMITS__WRITE_DEADLINE_SECONDS", "2");
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn claims_are_exact_whatever_becomes_of_the_link() {
+    let temporal = Temporal::start().await;
+    let link = Link::to(&temporal.address()).await;
+    let registry = Registry::start_with(&link.address, &[SHORT_DEADLINE]).await;
+    let places = Arc::new(watch::channel(vec![registry.url.clone()]).0);
+    let claimers = Claimers::start(&places, 16, 2);
+    for _ in 0..4 {
+        claimers.more(40).await;
+        link.cut();
+    }
+    link.set(Way::Slow(Duration::from_millis(30)));
+    claimers.more(40).await;
+    for away in [Way::Stalled, Way::Gone] {
+        link.set(away);
+        until("answers say how old they are", Duration::from_secs(30), async || {
+            let began = Instant::now();
+            let answer = registry.get("/workflow-ids").await;
+            assert_eq!(answer.status, 200, "{away:?}: reads go on");
+            assert!(began.elapsed() < Duration::from_secs(5), "{away:?}: a read took {:?}", began.elapsed());
+            let age = answer.headers.get("x-registry-age-ms").and_then(|age| age.to_str().ok()?.parse().ok());
+            age.is_some_and(|age: u64| age > 3_000)
+        })
+        .await;
+        let began = Instant::now();
+        let refused = registry.post("/workflow-ids/claim", &json!({"name": "other"})).await;
+        assert!([503, 504].contains(&refused.status.as_u16()), "{} {}", refused.status, refused.body);
+        assert!(began.elapsed() < ANSWERED_WITHIN, "a write was answered after {:?}", began.elapsed());
+        link.set(Way::Open);
+        println!("{away:?} and back: 40 claims after {:?}", claimers.more(40).await);
+    }
+    let (numbers, retries) = claimers.checked().await;
+    println!("{numbers} claims, {retries} retries");
+    assert!(retries > 0, "nothing was ever unanswered: the link was not bad enough");
+    registry.until("ready again", async || registry.get("/ready").await.status == 200).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn registrations_and_starts_settle_once() {
+    let temporal = Temporal::start().await;
+    let link = Arc::new(Link::to(&temporal.address()).await);
+    let registry = Registry::start_with(&link.address, &[SHORT_DEADLINE]).await;
+    registry.must("/registry/workers", &worker("w", "q", 600, &["job.v1"])).await;
+    let places = Arc::new(watch::channel(vec![registry.url.clone()]).0);
+    let client = |client: usize| {
+        let places = places.clone();
+        tokio::spawn(async move {
+            let http = reqwest::Client::new();
+            let mut started = Vec::new();
+            for n in 0..8 {
+                let (key, id) = (format!("start-{client}-{n}"), format!("w-{client}-{n}"));
+                let body = worker(&id, "q", 600, &["job.v1"]);
+                let registered = settle(&http, &places, "/registry/workers", &body, &key).await.body;
+                assert_eq!(registered["worker_id"], json!(id));
+                let body = json!({"name": "job", "input": {}});
+                let run = settle(&http, &places, "/workflows/job.v1/start", &body, &key).await.body;
+                let again = settle(&http, &places, "/workflows/job.v1/start", &body, &key).await.body;
+                assert_eq!((&again["run_id"], &again["created"]), (&run["run_id"], &json!(false)));
+                started.push(run["workflow_id"].as_str().expect("an id").to_owned());
+            }
+            started
+        })
+    };
+    let clients: Vec<_> = (0..6).map(client).collect();
+    let disturbed = tokio::spawn({
+        let link = link.clone();
+        async move {
+            // As it goes for real: at no particular moment.
+            for (way, for_ms) in
+                [(Way::Open, 300), (Way::Gone, 400), (Way::Open, 300), (Way::Stalled, 2_500), (Way::Open, 0)]
+            {
+                link.set(way);
+                link.cut();
+                tokio::time::sleep(Duration::from_millis(for_ms)).await;
+            }
+        }
+    });
+    let mut started = Vec::new();
+    for client in clients {
+        started.extend(client.await.expect("a client"));
+    }
+    disturbed.await.expect("the disturbance");
+    let told = started.len();
+    started.sort();
+    started.dedup();
+    assert_eq!(started.len(), told, "two starts were given one run");
+    registry
+        .until("Temporal lists one run for each start", async || {
+            let listed = registry.get("/runs?workflow_type=job.v1&limit=200").await.body;
+            let runs = listed["runs"].as_array().map_or(0, Vec::len);
+            assert!(runs <= told, "{runs} runs for {told} starts");
+            runs == told
+        })
+        .await;
+    let workers = registry.get("/registry/workers?consistent=true").await.body;
+    assert_eq!(workers["workers"].as_array().map(Vec::len), Some(6 * 8 + 1));
+}

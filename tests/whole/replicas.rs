@@ -1,0 +1,151 @@
+//! Two and three replicas on one Temporal: what one acknowledges the others see, and any of them may die.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use reqwest::Method;
+use serde_json::json;
+use tokio::sync::watch;
+
+use crate::clients::Claimers;
+use crate::harness::{Registry, Temporal, until, worker};
+
+async fn several<const N: usize>(temporal: &str) -> [Registry; N] {
+    let all = (0..N).map(|_| Registry::start(temporal));
+    let all = futures::future::join_all(all).await;
+    all.try_into().ok().expect("as many as were started")
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_write_by_one_is_seen_by_the_others() {
+    let temporal = Temporal::start().await;
+    let replicas: [Registry; 3] = several(&temporal.address()).await;
+    let beating = Arc::new(AtomicBool::new(true));
+    let registered = replicas[0].must("/registry/workers", &worker("spread", "q", 5, &["spread.v1"])).await;
+    // The heartbeats of one worker, each to another replica.
+    let beats = {
+        let (beating, epoch) = (beating.clone(), registered["epoch"].clone());
+        let urls: Vec<String> = replicas.iter().map(|replica| replica.url.clone()).collect();
+        tokio::spawn(async move {
+            let http = reqwest::Client::new();
+            let mut every = tokio::time::interval(Duration::from_millis(1_200));
+            let mut sent = 0;
+            while beating.load(Ordering::Relaxed) {
+                every.tick().await;
+                let url = format!("{}/registry/workers/spread/heartbeat", urls[sent % urls.len()]);
+                let beat = http.post(url).json(&json!({"epoch": epoch})).send().await.expect("an answer");
+                let beat: serde_json::Value = beat.json().await.expect("JSON");
+                assert_eq!(beat["status"], "ack", "heartbeat {sent}: {beat}");
+                sent += 1;
+            }
+            sent
+        })
+    };
+    let (began, mut slowest) = (Instant::now(), Duration::ZERO);
+    let mut round = 0;
+    // Longer than the lease of the worker by half.
+    while began.elapsed() < Duration::from_millis(7_500) {
+        let writer = &replicas[round % 3];
+        let (asked, named, patient) =
+            (&replicas[(round + 1) % 3], &replicas[(round + 2) % 3], &replicas[(round + 1) % 3]);
+        let path = |kind: &str| format!("/registry/workflows/{kind}-{round}.v1");
+        let put = async |kind: &str| {
+            let body = json!({"workflow_type": format!("{kind}-{round}.v1"), "task_queue": "q"});
+            let put = writer.call(Method::PUT, &path(kind), Some(&body)).await;
+            assert!(put.status.is_success(), "{}", put.body);
+            put.headers["x-registry-revision"].clone()
+        };
+        put("asked").await;
+        let seen = asked.get(&format!("{}?consistent=true", path("asked"))).await;
+        assert_eq!(seen.status, 200, "with ?consistent=true: {}", seen.body);
+        let revision = put("named").await;
+        let request = named.http.get(format!("{}{}", named.url, path("named")));
+        let seen = request.header("x-registry-revision", revision).send().await.expect("an answer");
+        assert_eq!(seen.status(), 200, "with the revision of the write");
+        put("patient").await;
+        let written = Instant::now();
+        until("seen without asking", Duration::from_secs(20), async || {
+            patient.get(&path("patient")).await.status == 200
+        })
+        .await;
+        slowest = slowest.max(written.elapsed());
+        for replica in &replicas {
+            let spread = replica.get("/registry/workers/spread").await.body;
+            assert_eq!(spread["healthy"], true, "after {:?}: {spread}", began.elapsed());
+        }
+        round += 1;
+    }
+    beating.store(false, Ordering::Relaxed);
+    println!(
+        "{round} rounds, {} heartbeats; seen without asking within {slowest:?}",
+        beats.await.expect("heartbeats")
+    );
+    for replica in &replicas {
+        let workers = replica.get("/registry/workers/spread?consistent=true").await.body;
+        assert_eq!(workers["epoch"], registered["epoch"]);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn any_replica_may_be_killed() {
+    let temporal = Temporal::start().await;
+    let replicas: [Registry; 3] = several(&temporal.address()).await;
+    replicas[0].must("/registry/workers", &worker("kept", "q", 600, &["kept.v1"])).await;
+    let mut replicas: Vec<Registry> = replicas.into();
+    let urls = |replicas: &[Registry]| replicas.iter().map(|r| r.url.clone()).collect::<Vec<_>>();
+    let places = Arc::new(watch::channel(urls(&replicas)).0);
+    let claimers = Claimers::start(&places, 12, 2);
+    claimers.more(200).await;
+    let reads = Arc::new(AtomicU64::new(0));
+    let mut resumed = Vec::new();
+    // Each in turn, so that the one whose worker runs the registry workflow is among them more than once.
+    for round in 0..4 {
+        let victim = replicas.remove(0);
+        // Reads of the others go on without a gap.
+        let reading = Arc::new(AtomicBool::new(true));
+        let readers: Vec<_> = replicas
+            .iter()
+            .map(|replica| {
+                let (reading, reads) = (reading.clone(), reads.clone());
+                let (http, url) = (replica.http.clone(), format!("{}/registry/workflows", replica.url));
+                tokio::spawn(async move {
+                    let mut slowest = Duration::ZERO;
+                    while reading.load(Ordering::Relaxed) {
+                        let asked = Instant::now();
+                        let answer = http.get(&url).send().await.expect("an answer");
+                        assert_eq!(answer.status(), 200);
+                        let listed: serde_json::Value = answer.json().await.expect("JSON");
+                        assert_eq!(listed["workflows"][0]["workflow_type"], "kept.v1");
+                        slowest = slowest.max(asked.elapsed());
+                        reads.fetch_add(1, Ordering::Relaxed);
+                        tokio::time::sleep(Duration::from_millis(5)).await;
+                    }
+                    slowest
+                })
+            })
+            .collect();
+        let before = reads.load(Ordering::Relaxed);
+        until("reads run", Duration::from_secs(30), async || reads.load(Ordering::Relaxed) > before + 20)
+            .await;
+        places.send_replace(urls(&replicas));
+        victim.kill().await;
+        // More than were in flight: a write that was sent after the kill is among them.
+        resumed.push(claimers.more(30).await);
+        reading.store(false, Ordering::Relaxed);
+        for reader in readers {
+            let slowest = reader.await.expect("a reader");
+            assert!(slowest < Duration::from_secs(3), "round {round}: a read took {slowest:?}");
+        }
+        replicas.push(Registry::start(&temporal.address()).await);
+        places.send_replace(urls(&replicas));
+        claimers.more(50).await;
+    }
+    let (numbers, retries) = claimers.checked().await;
+    println!("{numbers} claims, {retries} retries, {reads:?} reads; writes resumed after {resumed:.2?}");
+    let slowest = resumed.iter().max().expect("kills");
+    assert!(*slowest < Duration::from_secs(15), "writes resumed only after {slowest:?}");
+    for replica in &replicas {
+        assert_eq!(replica.get("/registry/workers/kept").await.status, 200);
+    }
+}
