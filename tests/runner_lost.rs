@@ -143,3 +143,43 @@ entries:
     assert_eq!((once.processes(), again.processes()), (vec![], vec![]));
     second.kill();
 }
+
+/// A daemon without parent, group, session or environment of the process that started it; other work goes on meanwhile,
+/// and is left alone.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_sheds_every_tie_is_ended_all_the_same() {
+    let temporal = temporal();
+    let folder = tempfile::tempdir().unwrap();
+    let (word, file) = (folder.path().join("word"), folder.path().join("runner.yaml"));
+    let yaml = format!(
+        r#"
+registry: {{url: 'http://127.0.0.1:1'}}
+worker: {{id: shed, task_queue: shed, drain_seconds: 1, artifact_dir: '{folder}'}}
+entries:
+  - workflow_type: shed.v1
+    kind: subprocess
+    env_allow: [PATH]
+    argv: [/bin/sh, -c, 'pid=$(setsid env -i sleep 312 >/dev/null 2>&1 & echo $!); while grep -qs TEMPORAL /proc/$pid/environ; do sleep 0.05; done; echo $pid']
+  - {{workflow_type: busy.v1, kind: subprocess, env_allow: [PATH], argv: [/bin/sh, -c, 'until [ -e "$1" ]; do sleep 0.1; done; echo undisturbed', sh, '{word}']}}
+"#,
+        folder = folder.path().display(),
+        word = word.display(),
+    );
+    std::fs::write(&file, yaml).unwrap();
+
+    let runner = Binary::start(&temporal, &file);
+    let client = client(&temporal).await;
+    let start = async |name: &str| Run::start(&client, "shed", name, raw(&json!({}))).await;
+    let result = start("shed.v1").await.result().await;
+    let daemon = |result: &Value| result["output"]["stdout"].as_str().unwrap().trim().to_owned();
+    assert!(!Path::new("/proc").join(daemon(&result)).exists(), "{result}");
+
+    // Whose it is cannot be told while another process was there first: the last of them to end takes it along.
+    let busy = start("busy.v1").await;
+    until("the other process runs", || !busy.processes().is_empty());
+    let result = start("shed.v1").await.result().await;
+    std::fs::write(&word, "").unwrap();
+    assert_eq!(busy.result().await["output"]["stdout"], "undisturbed\n");
+    assert!(!Path::new("/proc").join(daemon(&result)).exists(), "{result}");
+    runner.kill();
+}

@@ -153,6 +153,8 @@ pub async fn run_worker(
     temporal: &TemporalSettings,
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
+    // This process runs nothing else, so whatever becomes its child is of the runner's making.
+    runner::become_reaper();
     runner::run(config, target::runner_target(temporal)?, stop.cancelled_owned()).await
 }
 

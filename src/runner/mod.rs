@@ -22,5 +22,6 @@ mod worker;
 mod workflow;
 
 pub use config::RunnerConfig;
+pub use kinds::processes::become_reaper;
 pub use target::TemporalTarget;
 pub use worker::run;

@@ -2,10 +2,10 @@
 
 mod catalogue;
 mod claims;
-mod dev;
 mod clients;
 mod closed;
 mod cuts;
+mod dev;
 mod events;
 mod harness;
 mod link;

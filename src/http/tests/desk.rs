@@ -23,6 +23,9 @@ use crate::{
     view::View,
 };
 
+/// The run of a task and what comes of anything asked of it.
+type TaskRun = (RunInfo, Result<Task, TaskError>);
+
 /// The rules and one replica's view of them.
 pub struct Desk {
     registry: Mutex<Registry>,
@@ -51,7 +54,7 @@ pub struct Desk {
     /// Why nothing comes of any request about a schedule.
     pub schedules_fail_with: Mutex<ScheduleFailure>,
     /// Runs of tasks, by workflow id, and what comes of anything asked of them.
-    pub tasks: Mutex<BTreeMap<String, (RunInfo, Result<Task, TaskError>)>>,
+    pub tasks: Mutex<BTreeMap<String, TaskRun>>,
     /// What was asked of them.
     pub task_calls: Mutex<Vec<Value>>,
     /// Why nothing is reconciled.

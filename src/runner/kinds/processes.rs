@@ -1,18 +1,44 @@
 //! Everything a process has started, found again and ended.
 //!
 //! A group kill misses whoever left the group. Each process started here therefore carries a mark in its environment,
-//! which its descendants inherit; they are also followed by parent, group and session. What is found is remembered
-//! with its start time, so that a number the system has given to somebody else since is never signalled.
+//! which its descendants inherit; they are also followed by parent, group and session. Who sheds all of these on the
+//! way falls to this process as its orphan, where it is the reaper of orphans. What is found is remembered with its
+//! start time, so that a number the system has given to somebody else since is never signalled.
 
 use std::{
     collections::BTreeMap,
+    io,
+    sync::atomic::{AtomicBool, Ordering},
     time::{Duration, Instant},
 };
 
+use parking_lot::Mutex;
 use rustix::process::{Pid, Signal, WaitOptions, kill_process, kill_process_group, waitpid};
+use tokio::process::{Child, Command};
 
 /// The environment variable that marks a process and its descendants.
-pub const MARK: &str = "TEMPORAL_REGISTRY_RUN";
+const MARK: &str = "TEMPORAL_REGISTRY_RUN";
+
+/// The roots of all trees that are not ended yet, with their start times. Locked while one is started: until it has
+/// become what it is to be, it has no mark and looks like an orphan.
+static ROOTS: Mutex<BTreeMap<i32, u64>> = Mutex::new(BTreeMap::new());
+
+/// Whether orphans fall to this process, and to nothing but the trees here: then it has no other children.
+static IS_REAPER: AtomicBool = AtomicBool::new(false);
+
+/// Has orphans fall to this process from now on. For a process that starts no children but by [`ProcessTree::start`]:
+/// what else it started would be taken for an orphan of theirs.
+#[cfg(target_os = "linux")]
+pub fn become_reaper() {
+    match rustix::process::set_child_subreaper(Some(rustix::process::getpid())) {
+        Ok(()) => IS_REAPER.store(true, Ordering::Relaxed),
+        Err(error) => tracing::warn!(%error, "orphans do not fall to this process; some may be overlooked"),
+    }
+}
+
+/// Only Linux knows such a thing.
+#[cfg(not(target_os = "linux"))]
+pub fn become_reaper() {}
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Stat {
@@ -45,10 +71,19 @@ pub enum Look {
 }
 
 impl ProcessTree {
-    /// The tree below `root`, which leads its own process group and carries `mark`.
-    pub fn new(root: i32, mark: String) -> Self {
+    /// Starts the root of a tree, which is to lead its own process group and to carry `mark`.
+    ///
+    /// # Errors
+    /// When it cannot be started.
+    pub fn start(command: &mut Command, mark: String) -> io::Result<(Child, Self)> {
+        let mut roots = ROOTS.lock();
+        let child = command.env(MARK, &mark).process_group(0).spawn()?;
+        let root = child.id().and_then(|id| i32::try_from(id).ok()).unwrap_or_default();
         let root_started = stat(root).map(|stat| stat.started);
-        Self { root, root_started, mark, seen: BTreeMap::new(), is_root_running: true, is_reaped: false }
+        roots.extend(root_started.map(|started| (root, started)));
+        let tree =
+            Self { root, root_started, mark, seen: BTreeMap::new(), is_root_running: true, is_reaped: false };
+        Ok((child, tree))
     }
 
     /// To be called once the root itself has been waited for: its number may be given away from then on.
@@ -65,6 +100,7 @@ impl ProcessTree {
     pub fn kill(&mut self) {
         self.signal_group(Signal::KILL);
         self.scan(Look::Marks);
+        self.claim_orphans();
         for pid in self.alive() {
             signal(pid, Signal::KILL);
         }
@@ -110,6 +146,36 @@ impl ProcessTree {
         }
     }
 
+    /// Looks for descendants that have shed everything they could be told by. An orphan may be that of every tree that
+    /// was there before it; the last of them to end takes it.
+    fn claim_orphans(&mut self) {
+        let Some(root_started) = self.root_started.filter(|_| IS_REAPER.load(Ordering::Relaxed)) else {
+            return;
+        };
+        let me = i32::try_from(std::process::id()).unwrap_or_default();
+        let mut roots = ROOTS.lock();
+        roots.retain(|pid, started| stat(*pid).is_some_and(|stat| stat.started == *started));
+        for (pid, stat) in table() {
+            let is_orphan = stat.parent == me && pid != self.root && !roots.contains_key(&pid);
+            let may_be_of = |(root, started): (&i32, &u64)| *root != self.root && *started <= stat.started;
+            if is_orphan
+                && stat.started >= root_started
+                && !roots.iter().any(may_be_of)
+                && mark_of(pid).is_none_or(|found| found == self.mark)
+            {
+                self.seen.insert(pid, stat.started);
+            }
+        }
+    }
+
+    /// From here on this tree has no part in what falls to this process.
+    fn leave_roots(&self) {
+        let mut roots = ROOTS.lock();
+        if roots.get(&self.root).copied() == self.root_started {
+            roots.remove(&self.root);
+        }
+    }
+
     fn is_seen(&self, pid: i32, table: &BTreeMap<i32, Stat>) -> bool {
         let Some(started) = self.seen.get(&pid) else { return false };
         table.get(&pid).is_none_or(|stat| stat.started == *started)
@@ -144,9 +210,11 @@ impl ProcessTree {
         let mut ended = std::collections::BTreeSet::new();
         loop {
             self.scan(Look::Marks);
+            self.claim_orphans();
             let alive = self.alive();
             if alive.is_empty() || Instant::now() >= deadline {
                 self.is_reaped = alive.is_empty();
+                self.leave_roots();
                 return ended.len();
             }
             for pid in alive {

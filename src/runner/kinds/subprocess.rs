@@ -19,7 +19,7 @@ use super::{
     Execution,
     capture::{Capture, Captured, Seen, drain},
     executable,
-    processes::{Look, MARK, ProcessTree, runner_mark},
+    processes::{Look, ProcessTree, runner_mark},
 };
 use crate::runner::{
     config::{OutputFormat, Subprocess},
@@ -39,16 +39,13 @@ enum Ending {
 pub async fn run(own: &Subprocess, exec: &Execution<'_>) -> RunResult {
     let started = crate::clock::now();
     let mark = format!("{}/{}", runner_mark(), uuid::Uuid::new_v4());
-    let (mut child, stdin) = match start(own, exec, &mark) {
-        Ok(child) => child,
+    let (mut child, mut tree, stdin) = match start(own, exec, mark) {
+        Ok(started) => started,
         Err(reason) => {
             exec.folder.remove_if_empty();
             return RunResult::rejected(exec.secrets.redact(&reason));
         }
     };
-    let mut tree =
-        ProcessTree::new(child.id().and_then(|id| i32::try_from(id).ok()).unwrap_or_default(), mark);
-
     let seen = Arc::new(Mutex::new(Seen::default()));
     let stop = CancellationToken::new();
     let capture = |name| {
@@ -81,7 +78,11 @@ pub async fn run(own: &Subprocess, exec: &Execution<'_>) -> RunResult {
     exec.checked(result(own, exec, ending, started, stdout, stderr))
 }
 
-fn start(own: &Subprocess, exec: &Execution<'_>, mark: &str) -> Result<(Child, String), String> {
+fn start(
+    own: &Subprocess,
+    exec: &Execution<'_>,
+    mark: String,
+) -> Result<(Child, ProcessTree, String), String> {
     let (program, first) = executable::command(own)?;
     let values = exec.values();
     let mut command = Command::new(program);
@@ -101,20 +102,19 @@ fn start(own: &Subprocess, exec: &Execution<'_>, mark: &str) -> Result<(Child, S
     let stdin = own.stdin.as_ref().map(|stdin| stdin.render(values)).transpose()?;
     exec.folder.make()?;
     command
-        .env(MARK, mark)
         .env("TEMPORAL_REGISTRY_WORKFLOW_ID", exec.workflow_id)
         .env("TEMPORAL_REGISTRY_RUN_ID", exec.run_id)
         .env("TEMPORAL_REGISTRY_ARTIFACT_DIR", exec.folder.path())
         .stdin(if stdin.is_some() { Stdio::piped() } else { Stdio::null() })
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
-        .process_group(0)
         .kill_on_drop(true);
     if let Some(cwd) = &own.cwd {
         command.current_dir(cwd);
     }
-    let child = command.spawn().map_err(|error| format!("the process could not be started: {error}"))?;
-    Ok((child, stdin.unwrap_or_default()))
+    let (child, tree) = ProcessTree::start(&mut command, mark)
+        .map_err(|error| format!("the process could not be started: {error}"))?;
+    Ok((child, tree, stdin.unwrap_or_default()))
 }
 
 async fn feed(pipe: Option<tokio::process::ChildStdin>, text: String, stop: &CancellationToken) {
