@@ -3,6 +3,7 @@
 # make test     every test
 # make lint     format, clippy, documentation, dependencies
 # make openapi  write openapi/openapi.json
+# make record   record histories for the replay tests, those that are missing
 
 SHELL := /bin/bash
 PYTHON ?= python3
@@ -16,7 +17,7 @@ export TEST_PYTHON ?= $(VENV)/bin/python
 CARGO_DENY := $(or $(shell command -v cargo-deny 2>/dev/null),$(CURDIR)/.tools/bin/cargo-deny)
 CARGO_DENY_VERSION := 0.20.2
 
-.PHONY: tools dev test lint fmt clippy doc deny advisories openapi
+.PHONY: tools dev test lint fmt clippy doc deny advisories openapi record
 
 tools: $(STAMP)
 
@@ -56,6 +57,9 @@ advisories: $(CARGO_DENY)
 # Without optimisation it builds three times as fast, and it has little to do.
 $(CURDIR)/.tools/bin/cargo-deny:
 	CARGO_PROFILE_DEV_DEBUG=0 cargo install cargo-deny --debug --locked --version $(CARGO_DENY_VERSION) --root $(CURDIR)/.tools
+
+record: tools
+	cargo run --locked --example proof -- record
 
 openapi:
 	mkdir -p openapi

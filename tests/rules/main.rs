@@ -3,6 +3,7 @@
 mod attributes;
 mod batches;
 mod bulk;
+mod envelope;
 mod fixtures;
 mod health;
 mod idempotency;

@@ -81,9 +81,9 @@ impl Registry {
     }
 
     /// The same, with its log in a file.
-    pub async fn start_logging(temporal: &str, log: &Path) -> Self {
+    pub async fn start_logging(temporal: &str, env: &[(&str, &str)], log: &Path) -> Self {
         let log = std::fs::File::create(log).expect("a log file");
-        Self::launch(temporal, &[], log.into()).await
+        Self::launch(temporal, env, log.into()).await
     }
 
     async fn launch(temporal: &str, env: &[(&str, &str)], log: Stdio) -> Self {

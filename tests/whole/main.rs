@@ -6,6 +6,7 @@ mod clients;
 mod closed;
 mod cuts;
 mod harness;
+mod histories;
 mod link;
 mod outage;
 mod python;
