@@ -6,6 +6,7 @@ mod bulk;
 mod envelope;
 mod fixtures;
 mod health;
+mod hostile;
 mod idempotency;
 mod limits;
 mod model;
