@@ -1,8 +1,11 @@
 # make tools    Temporal CLI and the Python used by tests (quick the second time)
 # make dev      a Temporal dev server and the registry on this machine
-# make test     every test
+# make test     every test; afterwards, that none has left a process behind
+# make bench    how fast it is, against the raw client and a bare server
 # make lint     format, clippy, documentation, dependencies
 # make openapi  write openapi/openapi.json
+# make soak     a mixed load with kills and cuts for MINUTES=10, and a table of what came of it
+# make capacity a large registry, and how long things take
 # make record   record histories for the replay tests, those that are missing
 
 SHELL := /bin/bash
@@ -17,7 +20,7 @@ export TEST_PYTHON ?= $(VENV)/bin/python
 CARGO_DENY := $(or $(shell command -v cargo-deny 2>/dev/null),$(CURDIR)/.tools/bin/cargo-deny)
 CARGO_DENY_VERSION := 0.20.2
 
-.PHONY: tools dev test lint fmt clippy doc deny advisories openapi record
+.PHONY: tools dev test bench lint fmt clippy doc deny advisories openapi record soak capacity
 
 tools: $(STAMP)
 
@@ -32,8 +35,10 @@ $(STAMP): requirements-dev.txt
 dev: tools
 	cargo run -- dev
 
+# Whatever the tests say, no process of theirs may be left behind.
 test: tools
-	cargo test --locked
+	run=$$$$; status=0; TEST_RUN=$$run cargo test --locked || status=$$?; \
+	  $(TEST_PYTHON) .ci/leftovers.py $$run && exit $$status
 
 lint: fmt clippy doc deny
 
@@ -58,8 +63,12 @@ advisories: $(CARGO_DENY)
 $(CURDIR)/.tools/bin/cargo-deny:
 	CARGO_PROFILE_DEV_DEBUG=0 cargo install cargo-deny --debug --locked --version $(CARGO_DENY_VERSION) --root $(CURDIR)/.tools
 
-record: tools
-	cargo run --locked --example proof -- record
+record soak capacity: tools
+	cargo build --locked --bin temporal-registry --example proof
+	target/debug/examples/proof $@
+# Takes some minutes and the whole machine; `make bench ROWS="reads claims"` runs some groups only.
+bench: tools
+	cargo bench --locked --bench load -- $(ROWS)
 
 openapi:
 	mkdir -p openapi

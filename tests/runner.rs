@@ -329,6 +329,17 @@ async fn a_remote_job_is_started_once_and_followed_to_its_end() {
     let result = run.canceled_result().await;
     assert_eq!(shape(&result), ("cancelled", None));
     assert_eq!(web.hits("cancel"), 2);
+
+    // Cancelled while the kick-off is on its way: what it starts is stopped.
+    let kicks = web.hits("kick");
+    web.state.lock().unwrap().kick_waits = true;
+    let early = start("train.v1").await;
+    until("the kick-off has arrived", || web.hits("kick") > kicks);
+    early.cancel().await;
+    early.history_until("ctivityTaskCancelRequested").await;
+    web.state.lock().unwrap().kick_waits = false;
+    assert_eq!(shape(&early.canceled_result().await), ("cancelled", None));
+    assert_eq!(web.hits("cancel"), 3);
     runner.stop().unwrap();
 
     // A runner that has never seen the run gives the same answer from its history.

@@ -1,5 +1,6 @@
 //! Wiring and lifetimes.
 
+mod companion;
 mod demo;
 mod gauges;
 mod observe;
@@ -8,12 +9,17 @@ mod target;
 pub mod tls;
 mod transfer;
 
-use demo::{Demo, DemoOptions};
+use companion::Companion;
+use demo::DemoOptions;
 pub use observe::RequestMetrics;
 pub use serve::serve;
 pub use transfer::{export, import};
 
-use std::time::Duration;
+use std::{
+    cell::RefCell,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use anyhow::{Context, bail};
 use tokio::signal::unix::{SignalKind, signal};
@@ -57,8 +63,8 @@ pub fn stop_on_signal() -> anyhow::Result<CancellationToken> {
     Ok(stop)
 }
 
-/// Starts a Temporal dev server, serves beside it with a demo worker, and stops everything when `stop` is cancelled:
-/// the demo worker first, so that it can sign off, the dev server last.
+/// Starts a Temporal dev server, serves beside it with a demo worker and a sample runner, and stops everything when
+/// `stop` is cancelled: the workers first, so that they can sign off, the dev server last.
 ///
 /// # Errors
 /// Those of the dev server and of `serve`; the death of the dev server is one.
@@ -66,6 +72,7 @@ pub async fn dev(plan: DevPlan, stop: CancellationToken) -> anyhow::Result<()> {
     let DevPlan { settings, server } = plan;
     ensure_port_is_free(settings.server.port, "--port")?;
     let ui_port = server.ui_port;
+    let folder = SampleFolder::beside(server.db.as_deref());
     let started = tokio::select! {
         () = stop.cancelled() => return Ok(()),
         started = DevServer::start(server) => started,
@@ -73,25 +80,68 @@ pub async fn dev(plan: DevPlan, stop: CancellationToken) -> anyhow::Result<()> {
     let mut server = started?;
     let (address, namespace) = (server.address(), settings.temporal.namespace.clone());
     let ending = CancellationToken::new();
-    let demo = Demo::default();
+    let companions = RefCell::new(Vec::new());
     let outcome = {
         let begin = |url: String| {
             show(&url, &address, ui_port);
-            demo.start(DemoOptions { temporal_address: address.clone(), namespace, registry_url: url });
+            let options = DemoOptions { temporal_address: address.clone(), namespace, registry_url: url };
+            *companions.borrow_mut() = begin_companions(options, &folder);
         };
         let mut serving = std::pin::pin!(serve(settings, ending.clone(), begin));
         tokio::select! {
             outcome = &mut serving => outcome,
             ended = server.exited() => Err(anyhow::Error::msg(ended)),
             () = stop.cancelled() => {
-                demo.stop().await;
+                stop_all(companions.take()).await;
                 ending.cancel();
                 serving.await
             }
         }
     };
+    // There are some left when something else has ended first: what they have started must not outlive this process.
+    stop_all(companions.take()).await;
     server.stop().await;
     outcome
+}
+
+fn begin_companions(options: DemoOptions, folder: &SampleFolder) -> Vec<Companion> {
+    let mut begun = vec![demo::worker(options.clone())];
+    match demo::sample_runner(options, &folder.path) {
+        Ok(runner) => begun.push(runner),
+        Err(error) => println!("  without the sample runner: {error:#}\n"),
+    }
+    begun
+}
+
+async fn stop_all(companions: Vec<Companion>) {
+    futures::future::join_all(companions.into_iter().map(Companion::stop)).await;
+}
+
+/// Where the sample runner keeps its files: beside the database, and no longer than that.
+struct SampleFolder {
+    path: PathBuf,
+    is_passing: bool,
+}
+
+impl SampleFolder {
+    fn beside(db: Option<&Path>) -> Self {
+        match db {
+            Some(db) => Self { path: db.with_extension("sample"), is_passing: false },
+            None => {
+                let name = format!("temporal-registry-dev-{}", uuid::Uuid::new_v4());
+                Self { path: std::env::temp_dir().join(name), is_passing: true }
+            }
+        }
+    }
+}
+
+impl Drop for SampleFolder {
+    fn drop(&mut self) {
+        if self.is_passing && self.path.exists() {
+            // What cannot be removed is the temporary folder's to clean up.
+            let _ = std::fs::remove_dir_all(&self.path);
+        }
+    }
 }
 
 /// Runs the bundled worker until `stop` is cancelled and what it has in hand has ended.

@@ -25,7 +25,7 @@ use crate::{
         connection::RegistryNames,
         dispatch::Dispatch,
         replica::{Replica, ReplicaOptions},
-        runs::LiveRuns,
+        runs::{LiveRuns, LiveTasks},
         schedules::desk::Desk,
     },
 };
@@ -157,14 +157,15 @@ fn state(settings: &Settings, replica: &Replica, stop: &CancellationToken) -> Ap
     );
     let reconciles =
         AttributeReconciler::start(replica.link.clone(), reads.clone(), writes.clone(), desk.book());
-    let runs = LiveRuns::new(replica.link.clone(), dispatch.clone());
+    let runs = Arc::new(LiveRuns::new(replica.link.clone(), dispatch.clone()));
     AppState {
         readiness: Arc::new(Ready { reads: reads.clone(), stop: stop.clone() }),
         metrics: Arc::new(RequestMetrics(replica.metrics.clone())),
         writes,
         reads,
         starts: dispatch,
-        runs: Arc::new(runs),
+        tasks: Arc::new(LiveTasks::new(runs.clone())),
+        runs,
         schedules: Arc::new(desk),
         reconciles,
         attributes: replica.link.clone(),

@@ -55,7 +55,7 @@ catalogue! {
     RevisionNotFound "revision_not_found" 404 "Revision not found", "The workflow type has no revision of this number.";
     RunNotFound "run_not_found" 404 "Run not found", "No run has this workflow id (and run id).";
     ScheduleNotFound "schedule_not_found" 404 "Schedule not found", "No schedule has this id.";
-    TaskNotFound "task_not_found" 404 "Task not found", "No open task has this workflow id.";
+    TaskNotFound "task_not_found" 404 "Task not found", "No task has this workflow id.";
     MethodNotAllowed "method_not_allowed" 405 "Method not allowed", "The path exists, the method does not; Allow lists those that do.";
     AlreadyRegistered "already_registered" 409 "Already registered", "A workflow type of this name exists already.";
     AlreadyStarted "already_started" 409 "Already started", "A run with this workflow id exists already; it is named.";
@@ -64,6 +64,8 @@ catalogue! {
     SearchAttributeConflict "search_attribute_conflict" 409 "Search attribute conflict", "A declared search attribute exists with another type.";
     IdempotencyKeyReused "idempotency_key_reused" 409 "Idempotency key reused", "The Idempotency-Key was used before with another body.";
     ScheduleExists "schedule_exists" 409 "Schedule exists", "A different schedule has this id.";
+    TaskClaimed "task_claimed" 409 "Task claimed", "Somebody else holds the task; who, and until when, is named.";
+    TaskClosed "task_closed" 409 "Task closed", "The task has ended, so it takes no more of these.";
     RunClosed "run_closed" 409 "Run closed", "The run has ended, so it takes no more of these.";
     RevisionMismatch "revision_mismatch" 412 "Revision mismatch", "If-Match does not name the current revision: read again, then retry.";
     BodyTooLarge "body_too_large" 413 "Body too large", "The body is over the limit; nothing was executed.";

@@ -51,7 +51,9 @@ mod starts;
 pub mod state;
 pub mod static_workers;
 mod status;
+mod task_problem;
 mod task_queues;
+mod tasks;
 #[cfg(test)]
 mod tests;
 mod waiting;
@@ -89,4 +91,5 @@ fn resources() -> Routes {
         .merge(run_events::routes())
         .merge(run_messages::routes())
         .merge(run_ends::routes())
+        .merge(tasks::routes())
 }

@@ -6,7 +6,6 @@ use utoipa::ToSchema;
 
 use super::shapes::{FailureShape, RunStatusWord};
 use super::state::AppState;
-use crate::schema::content_hash;
 use crate::seams::{Ended, RunInfo};
 
 /// How a run ended.
@@ -78,7 +77,8 @@ fn broken(state: &AppState, workflow_type: &str, result: &Value) -> Vec<ResultEr
     let Some(entry) = view.types.get(workflow_type) else { return Vec::new() };
     let schema = &entry.current.spec.output_schema;
     // Admitted when it was registered; a schema that cannot be compiled any more promises nothing.
-    let Ok(validator) = state.validators.get(&content_hash(schema), schema) else { return Vec::new() };
+    let validator = state.validators.of_spec(&entry.current.hash, "output_schema", schema);
+    let Ok(validator) = validator else { return Vec::new() };
     let violations = validator.check(result).into_iter();
     violations.map(|v| ResultError { pointer: v.pointer, msg: v.msg, r#type: v.kind }).collect()
 }

@@ -180,7 +180,7 @@ pub(super) fn in_body(mut details: Vec<Violation>) -> Vec<Violation> {
     details
 }
 
-/// Places in the input of a workflow, signal, query or update. As in the reference system, `loc` is the place in the
+/// Places in the input of a workflow, signal, query or update, or in the output of a task. As in the reference system, `loc` is the place in the
 /// input itself; the pointer leads there from the top of the body.
 pub(super) fn in_input(mut details: Vec<Violation>, input: &[&str]) -> Vec<Violation> {
     let pointer: String = input.iter().map(|part| format!("/{part}")).collect();

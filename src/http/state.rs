@@ -7,7 +7,7 @@ use crate::{
     fleet::Fleet,
     schema::ValidatorCache,
     seams::{
-        Attributes, Queues, Reads, Runs, Shutdown, Starts, Writes, reconcile::Reconciles,
+        Attributes, Queues, Reads, Runs, Shutdown, Starts, Tasks, Writes, reconcile::Reconciles,
         schedules::Schedules,
     },
 };
@@ -29,6 +29,8 @@ pub struct AppState {
     pub schedules: Arc<dyn Schedules>,
     /// Sees runs, speaks to them and ends them.
     pub runs: Arc<dyn Runs>,
+    /// Runs that wait for a person.
+    pub tasks: Arc<dyn Tasks>,
     /// The namespace's search attributes.
     pub attributes: Arc<dyn Attributes>,
     /// Reconciles them with what is declared.

@@ -2,16 +2,31 @@
 
 use std::{collections::BTreeMap, fmt, path::PathBuf};
 
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer, de::Error};
+use serde_json::Value;
+
+use super::template::url_part;
 
 /// Where a secret is.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "snake_case", deny_unknown_fields)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SecretSource {
     /// In this environment variable of the runner.
     Env(String),
     /// In this file; one newline at its end is not part of it.
     File(PathBuf),
+}
+
+impl<'de> Deserialize<'de> for SecretSource {
+    /// By hand, since a message that quotes what it found would show a secret that was written down here.
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let value = Value::deserialize(deserializer)?;
+        let only = value.as_object().filter(|members| members.len() == 1).and_then(|it| it.iter().next());
+        match only.map(|(key, place)| (key.as_str(), place.as_str())) {
+            Some(("env", Some(name))) => Ok(Self::Env(name.to_owned())),
+            Some(("file", Some(path))) => Ok(Self::File(path.into())),
+            _ => Err(D::Error::custom("must be {env: VARIABLE} or {file: PATH}, never the secret itself")),
+        }
+    }
 }
 
 impl SecretSource {
@@ -79,11 +94,22 @@ impl Secrets {
 
     /// A redactor for a stream of bytes.
     pub fn redactor(&self) -> Redactor {
-        let mut secrets: Vec<Vec<u8>> = self.0.values().map(|value| value.as_bytes().to_vec()).collect();
+        let mut secrets: Vec<Vec<u8>> = self.0.values().flat_map(|value| forms(value)).collect();
         // The longest first, so that a secret which contains another is cut out whole.
         secrets.sort_by_key(|secret| std::cmp::Reverse(secret.len()));
         Redactor { secrets, held: Vec::new() }
     }
+}
+
+/// A secret as it is, as a part of a JSON text and as a part of a URL: so it comes back from whoever repeats it there.
+fn forms(secret: &str) -> Vec<Vec<u8>> {
+    let json = Value::from(secret).to_string();
+    let json = json.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')).unwrap_or_default().to_owned();
+    let mut forms: Vec<String> = vec![secret.to_owned(), json];
+    forms.extend(url_part(secret));
+    forms.sort_unstable();
+    forms.dedup();
+    forms.into_iter().filter(|form| !form.is_empty()).map(String::into_bytes).collect()
 }
 
 /// Cuts secrets out of a stream, also where one is split between two chunks.
@@ -149,6 +175,13 @@ mod tests {
             let clean = String::from_utf8(clean).unwrap();
             assert_eq!(clean, "x [redacted]! [redacted] to [redacted]secre [redacted]", "{split}");
         }
+    }
+
+    #[test]
+    fn a_secret_is_cut_out_in_every_form_it_comes_back_in() {
+        let secrets = Secrets::from_pairs([("A", "p\"w/d\n")]);
+        let text = "raw p\"w/d\n json \"p\\\"w/d\\n\" url p%22w%2Fd%0A";
+        assert_eq!(secrets.redact(text), "raw [redacted] json \"[redacted]\" url [redacted]");
     }
 
     #[test]

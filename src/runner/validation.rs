@@ -1,5 +1,6 @@
 //! Inputs and outputs against JSON Schema.
 
+use jsonschema::{ReferencingError, ValidationError, error::ValidationErrorKind};
 use serde_json::{Value, json};
 
 /// Where a value breaks its schema.
@@ -28,7 +29,18 @@ pub fn violations(schema: &Value, value: &Value) -> Result<Vec<Violation>, Strin
 /// # Errors
 /// The compiler's words.
 pub fn compile(schema: &Value) -> Result<jsonschema::Validator, String> {
-    jsonschema::validator_for(schema).map_err(|error| format!("not a valid JSON Schema: {error}"))
+    // As the registry does: what it lets through must not be turned away here.
+    let options = jsonschema::options().offline().should_validate_formats(false);
+    options.build(schema).map_err(|error| format!("not a valid JSON Schema: {}", reason(&error)))
+}
+
+fn reason(error: &ValidationError<'_>) -> String {
+    match error.kind() {
+        ValidationErrorKind::Referencing(ReferencingError::Unretrievable { uri, .. }) => {
+            format!("it refers to {uri}, and nothing is fetched")
+        }
+        _ => error.to_string(),
+    }
 }
 
 /// The violations as one line for a human.

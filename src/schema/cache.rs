@@ -38,6 +38,26 @@ impl ValidatorCache {
         Ok(Arc::clone(entries.get_or_insert(hash.to_owned(), || compiled)))
     }
 
+    /// The same for a part of a spec, told by the content hash of the spec and the part's name: hashing a large schema
+    /// again for every input would cost more than the check.
+    ///
+    /// # Errors
+    /// As [`ValidatorCache::get`].
+    pub fn of_spec(
+        &self,
+        spec_hash: &str,
+        part: &str,
+        schema: &Value,
+    ) -> Result<Arc<Validator>, Inadmissible> {
+        let key = format!("{spec_hash}/{part}");
+        if let Some(found) = self.entries.lock().get(&key) {
+            return Ok(Arc::clone(found));
+        }
+        let found = self.get(&super::content_hash(schema), schema)?;
+        self.entries.lock().put(key, Arc::clone(&found));
+        Ok(found)
+    }
+
     /// How many validators are held.
     pub fn len(&self) -> usize {
         self.entries.lock().len()

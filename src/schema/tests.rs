@@ -309,6 +309,20 @@ fn the_cache_keeps_and_bounds() {
 }
 
 #[test]
+fn a_part_of_a_spec_shares_its_validator_with_equal_schemas() {
+    let cache = ValidatorCache::new(8);
+    let schema = json!({"type": "integer"});
+    let alone = cache.get(&content_hash(&schema), &schema).unwrap();
+    let part = |hash: &str, name: &str, schema: &Value| cache.of_spec(hash, name, schema).unwrap();
+    assert!(Arc::ptr_eq(&alone, &part("a", "input_schema", &schema)));
+    let other = part("b", "input_schema", &json!({"type": "null"}));
+    assert!(
+        other.check(&json!(1)).len() == 1 && part("a", "input_schema", &schema).check(&json!(1)).is_empty()
+    );
+    assert!(Arc::ptr_eq(&alone, &part("b", "output_schema", &schema)));
+}
+
+#[test]
 fn one_validator_serves_many_threads() {
     let cache = ValidatorCache::new(8);
     let schema = json!({"type": "integer"});

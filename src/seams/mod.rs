@@ -16,10 +16,12 @@ pub mod reconcile;
 mod runs;
 pub mod schedules;
 mod starts;
+mod tasks;
 
 pub use queues::*;
 pub use runs::*;
 pub use starts::*;
+pub use tasks::*;
 
 /// Why a write has no outcome.
 #[derive(Clone, Debug, thiserror::Error, PartialEq, Eq)]

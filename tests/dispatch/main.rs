@@ -2,8 +2,10 @@
 
 #[path = "../support/dev_server.rs"]
 mod dev_server;
+mod fires;
 mod idempotency;
 mod runs;
 mod starts;
+mod waiting;
 mod work;
 mod world;

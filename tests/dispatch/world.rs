@@ -26,7 +26,7 @@ use temporal_registry::{
         connection::Target,
         dispatch::Dispatch,
         replica::{Replica, ReplicaOptions},
-        runs::LiveRuns,
+        runs::{LiveRuns, LiveTasks},
         schedules::desk::Desk,
     },
 };
@@ -218,6 +218,7 @@ impl Door {
             desk.book(),
         );
         let state = AppState {
+            tasks: Arc::new(LiveTasks::new(runs.clone())),
             runs,
             schedules: Arc::new(desk),
             reconciles,

@@ -17,7 +17,8 @@ use temporal_registry::{
     seams::{
         ActualAttribute, Attributes, Cursor, Freshness, Message, Milestones, Progress, QueueSeen, Queues,
         Reads, RunError, RunFilter, RunInfo, RunPage, RunRef, Runs, Shutdown, StartError, StartRequest,
-        Started, Starts, Unanswered, WriteError, Writes,
+        Started, Starts, Task, TaskChange, TaskError, TaskFilter, TaskPage, Tasks, Unanswered, WriteError,
+        Writes,
         reconcile::{ReconcileError, ReconcileReport, ReconcileRequest, Reconciles},
         schedules::{
             Accepted, Listing, Preview, ScheduleFailure, Schedules, Stretch,
@@ -152,6 +153,21 @@ impl Runs for Away {
     }
 }
 
+#[async_trait]
+impl Tasks for Away {
+    async fn list(&self, _: &TaskFilter) -> Result<TaskPage, RunError> {
+        Ok(TaskPage::default())
+    }
+
+    async fn get(&self, _: RunInfo) -> Result<Task, TaskError> {
+        Err(TaskError::NotATask)
+    }
+
+    async fn change(&self, _: RunInfo, _: TaskChange) -> Result<Task, TaskError> {
+        Err(TaskError::NotATask)
+    }
+}
+
 type Scheduled<T> = Result<T, ScheduleFailure>;
 
 fn unscheduled<T>() -> Scheduled<T> {
@@ -226,6 +242,7 @@ pub fn router(settings: http::Settings) -> Router {
         reads: away.clone(),
         starts: away.clone(),
         runs: away.clone(),
+        tasks: away.clone(),
         schedules: away.clone(),
         attributes: away.clone(),
         reconciles: away.clone(),

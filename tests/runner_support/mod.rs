@@ -200,6 +200,15 @@ impl Run {
         String::from_utf8(history).unwrap()
     }
 
+    /// Waits until the history holds this text.
+    pub async fn history_until(&self, text: &str) {
+        let deadline = Instant::now() + Duration::from_secs(40);
+        while !self.history().await.contains(text) {
+            assert!(Instant::now() < deadline, "the history has no {text}");
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    }
+
     /// Processes that carry this run's id in their environment.
     pub fn processes(&self) -> Vec<i32> {
         let mark = format!("TEMPORAL_REGISTRY_WORKFLOW_ID={}", self.id());
@@ -230,6 +239,8 @@ pub struct WebState {
     /// The state the job is in; it is `running` when absent.
     pub job: Option<String>,
     pub is_cancelled: bool,
+    /// A kick-off is not answered as long as this is set.
+    pub kick_waits: bool,
 }
 
 impl Web {
@@ -241,6 +252,7 @@ impl Web {
             .route("/echo/{word}", post(echo).get(echo))
             .route("/fail", post(|| async { (StatusCode::INTERNAL_SERVER_ERROR, "broken") }))
             .route("/slow", post(slow))
+            .route("/slow-once", post(slow_once))
             .route("/away", post(|| async { (StatusCode::FOUND, [(header::LOCATION, "/echo/moved")]) }))
             .route(
                 "/outside",
@@ -281,8 +293,19 @@ async fn slow(State(web): State<Web>) -> &'static str {
     "at last"
 }
 
+async fn slow_once(State(web): State<Web>) -> &'static str {
+    web.hit("slow-once");
+    if web.hits("slow-once") == 1 {
+        tokio::time::sleep(Duration::from_secs(600)).await;
+    }
+    "again"
+}
+
 async fn kick(State(web): State<Web>) -> Json<Value> {
     web.hit("kick");
+    while web.state.lock().unwrap().kick_waits {
+        tokio::time::sleep(Duration::from_millis(25)).await;
+    }
     Json(json!({"job": {"id": "a/b 1"}}))
 }
 

@@ -233,3 +233,61 @@ async fn lists_by_prefix_state_and_type_in_pages() {
         assert!(matches!(refused, ScheduleError::Invalid(_)), "{token}: {refused:?}");
     }
 }
+
+#[tokio::test]
+async fn triggers_of_one_replica_are_a_run_each() {
+    let schedules = Schedules::new(dev_server::client().await);
+    let hourly = request(|r| {
+        (r.interval_seconds, r.overlap_policy) = (Some(3_600), OverlapPolicy::AllowAll);
+    });
+    schedules.create(&prepared("triggered", &hourly)).await.expect("created");
+    // Pauses among them swallow none either.
+    let changes = (0..30).map(|n| {
+        let schedules = schedules.clone();
+        async move {
+            schedules.trigger("triggered", None).await?;
+            if n % 3 == 0 { schedules.pause("triggered", &format!("pause {n}")).await } else { Ok(()) }
+        }
+    });
+    let outcomes = futures::future::join_all(changes).await;
+    assert!(outcomes.iter().all(Result::is_ok), "{outcomes:?}");
+    let seen = schedules.describe("triggered").await.expect("described");
+    assert_eq!((seen.counts.fired, seen.paused), (30, true));
+}
+
+#[tokio::test]
+async fn triggers_of_two_replicas_are_a_run_each() {
+    let client = dev_server::client().await;
+    let replicas = [Schedules::new(client.clone()), Schedules::new(client)];
+    let hourly = request(|r| {
+        (r.interval_seconds, r.overlap_policy) = (Some(3_600), OverlapPolicy::AllowAll);
+    });
+    replicas[0].create(&prepared("shared", &hourly)).await.expect("created");
+    let triggers = (0..12).map(|n| {
+        let schedules = replicas[n % 2].clone();
+        async move { schedules.trigger("shared", None).await }
+    });
+    let outcomes = futures::future::join_all(triggers).await;
+    assert!(outcomes.iter().all(Result::is_ok), "{outcomes:?}");
+    let seen = replicas[0].describe("shared").await.expect("described");
+    assert_eq!(seen.counts.fired, 12);
+}
+
+#[tokio::test]
+async fn backfills_that_come_together_are_all_carried_out() {
+    let schedules = Schedules::new(dev_server::client().await);
+    let daily = request(|r| (r.cron, r.overlap_policy) = (strings(&["@daily"]), OverlapPolicy::AllowAll));
+    schedules.create(&prepared("filled", &daily)).await.expect("created");
+    let day = |n: i64| at("2025-03-01T00:00:00Z") + chrono::Duration::days(n);
+    let backfills = (0..8).map(|n| {
+        let schedules = schedules.clone();
+        // The last one has no times.
+        let start_at = if n == 7 { day(n) + chrono::Duration::hours(1) } else { day(n) };
+        let stretch =
+            Backfill { start_at, end_at: start_at + chrono::Duration::hours(1), overlap_policy: None };
+        async move { schedules.backfill("filled", &[stretch]).await }
+    });
+    let outcomes = futures::future::join_all(backfills).await;
+    assert!(outcomes.iter().all(Result::is_ok), "{outcomes:?}");
+    described_until(&schedules, "filled", |seen| seen.counts.fired == 7).await;
+}

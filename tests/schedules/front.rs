@@ -298,6 +298,25 @@ async fn thirty_at_once_are_thirty_runs() {
 }
 
 #[tokio::test]
+async fn thirty_triggers_at_once_are_thirty_runs() {
+    let registry = Registry::start("front-triggers").await;
+    registry.worker("w", "reports", report()).await;
+    let hourly = daily(|b| {
+        (b["cron"], b["interval_seconds"], b["overlap_policy"]) =
+            (json!([]), json!(3600), json!("allow_all"));
+    });
+    assert_eq!(registry.post("/schedules/fired", hourly).await.status, 201);
+    let triggers =
+        (0..30).map(|_| async { registry.post("/schedules/fired/trigger", json!({})).await.status.as_u16() });
+    let statuses = futures::future::join_all(triggers).await;
+    assert!(statuses.iter().all(|status| *status == 202), "{statuses:?}");
+    let seen = registry.get("/schedules/fired").await.body;
+    assert_eq!(seen["counts"]["fired"], 30, "an answer is a run: {seen}");
+    let runs = runs_in("front-triggers", "WorkflowId STARTS_WITH 'fired-'", 30).await;
+    assert_eq!(runs.len(), 30, "{runs:?}");
+}
+
+#[tokio::test]
 async fn follows_its_type_and_says_what_no_longer_fits() {
     let registry = Registry::start("front-drift").await;
     registry.worker("w1", "reports", report()).await;

@@ -4,6 +4,7 @@ mod attributes;
 mod calls;
 #[path = "../support/dev_server.rs"]
 mod dev_server;
+mod drift;
 mod front;
 mod one_shots;
 mod preview;

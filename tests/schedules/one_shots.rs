@@ -2,12 +2,15 @@
 
 use crate::calls::described_until;
 use crate::{dev_server, prepared, request, strings};
+use chrono::Utc;
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
+use temporal_registry::temporal::schedules::action::PreparedSchedule;
 use temporal_registry::temporal::schedules::calls::Schedules;
 use temporal_registry::temporal::schedules::error::ScheduleError;
 use temporal_registry::temporal::schedules::finish::Finish;
 use temporal_registry::temporal::schedules::request::OverlapPolicy;
+use temporal_registry::temporal::schedules::spec::compile;
 use temporalio_client::Client;
 use temporalio_client::tonic::Request;
 use temporalio_common::protos::temporal::api::common::v1::WorkflowExecution;
@@ -122,4 +125,62 @@ async fn a_schedule_that_goes_on_is_left_alone() {
         .expect("created");
     assert_eq!(schedules.confirm_and_remove("steady", PATIENCE).await, Ok(Finish::Ongoing));
     assert!(schedules.describe("steady").await.is_ok());
+}
+
+/// Fires in 0, 1 and 2 seconds, on the way for ten.
+fn late(id: &str) -> PreparedSchedule {
+    let three = request(|r| {
+        r.fire_offsets_seconds = vec![0, 1, 2];
+        r.overlap_policy = OverlapPolicy::AllowAll;
+        r.workflow_id = Some(format!("{id}-run"));
+    });
+    let spec = compile(&three, Utc::now() - chrono::Duration::seconds(10)).expect("sound");
+    PreparedSchedule::new(id, &three, &spec, "idle-queue")
+}
+
+#[tokio::test]
+async fn a_fire_whose_time_passed_on_the_way_is_made_up_for_once() {
+    let client = dev_server::client().await;
+    let schedules = Schedules::new(client.clone());
+    schedules.create(&late("late-one")).await.expect("created");
+    let finish = tokio::time::timeout(PATIENCE, schedules.confirm_and_remove("late-one", PATIENCE)).await;
+    assert_eq!(finish, Ok(Ok(Finish::Removed)));
+    let found = runs(&client, "late-one-run-", 3).await;
+    assert_eq!(found.len(), 3, "{found:?}");
+}
+
+#[tokio::test]
+async fn late_fires_are_made_up_for_once_by_any_number_of_callers() {
+    let client = dev_server::client().await;
+    // Each with turns of its own, like replicas.
+    let replicas: Vec<Schedules> = (0..4).map(|_| Schedules::new(client.clone())).collect();
+    replicas[0].create(&late("late-many")).await.expect("created");
+    let confirm =
+        |schedules: Schedules| async move { schedules.confirm_and_remove("late-many", PATIENCE).await };
+    let finishes = futures::future::join_all(replicas.iter().cloned().map(confirm)).await;
+    assert!(finishes.iter().all(|finish| *finish == Ok(Finish::Removed)), "{finishes:?}");
+    let found = runs(&client, "late-many-run-", 3).await;
+    assert_eq!(found.len(), 3, "{found:?}");
+}
+
+#[tokio::test]
+async fn late_fires_that_have_run_are_not_made_up_for_again() {
+    let client = dev_server::client().await;
+    let schedules = Schedules::new(client.clone());
+    let three = request(|r| {
+        r.fire_offsets_seconds = vec![0, 1, 2, 3_600];
+        r.overlap_policy = OverlapPolicy::AllowAll;
+    });
+    let spec = compile(&three, Utc::now() - chrono::Duration::seconds(10)).expect("sound");
+    schedules.create(&PreparedSchedule::new("late-over", &three, &spec, "one")).await.expect("created");
+    assert_eq!(schedules.confirm_and_remove("late-over", PATIENCE).await, Ok(Finish::Ongoing));
+    let seen = described_until(&schedules, "late-over", |seen| seen.counts.fired == 3).await;
+    for fire in &seen.recent {
+        terminate("default", &fire.workflow_id).await;
+    }
+    // To the server a move to another queue is a change like any other; its times are the same.
+    schedules.retarget(&seen, "two").await.expect("moved");
+    assert_eq!(Schedules::new(client).confirm_and_remove("late-over", PATIENCE).await, Ok(Finish::Ongoing));
+    assert_eq!(schedules.describe("late-over").await.map(|seen| seen.counts.fired), Ok(3));
+    schedules.delete("late-over").await.expect("deleted");
 }

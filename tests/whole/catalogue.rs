@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use crate::harness::{Registry, Temporal, until, worker};
+use crate::harness::{Registry, Temporal, ask, until, worker};
 
 /// A realistic schema of about 20 KB that does not repeat itself from type to type.
 fn schema(type_number: usize) -> Value {
@@ -143,4 +143,19 @@ async fn a_worker_that_stops_is_unhealthy_and_unroutable_within_six_seconds() {
     assert_eq!(registry.get("/registry/workers/brief").await.body["healthy"], true);
     let other = registry.must("/registry/workers/brief/heartbeat", &json!({"epoch": epoch - 1})).await;
     assert_eq!(other["status"], "reregister");
+}
+
+#[tokio::test]
+async fn the_registry_workflow_is_called_what_the_operator_says() {
+    let temporal = Temporal::start().await;
+    let names = [
+        ("TEMPORAL_REGISTRY__REGISTRY__WORKFLOW_ID", "our-registry"),
+        ("TEMPORAL_REGISTRY__REGISTRY__WORKFLOW_TYPE", "our.registry.v1"),
+        ("TEMPORAL_REGISTRY__REGISTRY__TASK_QUEUE", "our-queue"),
+    ];
+    let registry = Registry::start_with(&temporal.address(), &names).await;
+    registry.must("/workflow-ids/claim", &json!({"name": "x"})).await;
+    let seen = ask(&temporal.address(), "describe", "our-registry").await;
+    assert_eq!(seen["workflowExecutionInfo"]["type"]["name"], "our.registry.v1", "{seen}");
+    assert_eq!(seen["executionConfig"]["taskQueue"]["name"], "our-queue", "{seen}");
 }

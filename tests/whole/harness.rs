@@ -16,6 +16,14 @@ pub fn free_port() -> u16 {
     listener.local_addr().expect("its address").port()
 }
 
+/// The program under test: Cargo names it to tests; examples lie beside it.
+pub fn program() -> PathBuf {
+    let beside =
+        || std::env::current_exe().ok()?.parent()?.parent().map(|folder| folder.join("temporal-registry"));
+    let named = option_env!("CARGO_BIN_EXE_temporal-registry").map(PathBuf::from);
+    named.or_else(beside).expect("the folder of this program")
+}
+
 /// A Temporal dev server of this test's own.
 pub struct Temporal {
     pub server: DevServer,
@@ -77,18 +85,23 @@ impl Registry {
 
     /// The same, with more environment.
     pub async fn start_with(temporal: &str, env: &[(&str, &str)]) -> Self {
-        Self::launch(temporal, env, Stdio::inherit()).await
+        Self::start_as(temporal, &[], env).await
+    }
+
+    /// The same, with more arguments too.
+    pub async fn start_as(temporal: &str, arguments: &[&str], env: &[(&str, &str)]) -> Self {
+        Self::launch(temporal, arguments, env, Stdio::inherit()).await
     }
 
     /// The same, with its log in a file.
     pub async fn start_logging(temporal: &str, env: &[(&str, &str)], log: &Path) -> Self {
         let log = std::fs::File::create(log).expect("a log file");
-        Self::launch(temporal, env, log.into()).await
+        Self::launch(temporal, &[], env, log.into()).await
     }
 
-    async fn launch(temporal: &str, env: &[(&str, &str)], log: Stdio) -> Self {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_temporal-registry"));
-        command.args(["serve", "--port", "0", "--temporal-address", temporal]);
+    async fn launch(temporal: &str, arguments: &[&str], env: &[(&str, &str)], log: Stdio) -> Self {
+        let mut command = Command::new(program());
+        command.args(["serve", "--port", "0", "--temporal-address", temporal]).args(arguments);
         command.env("TEMPORAL_REGISTRY_AUTH_ENABLED", "false").env("TEMPORAL_REGISTRY_LOG_LEVEL", "warn");
         command
             .env("TEMPORAL_REGISTRY_ACCESS_LOG", "false")
@@ -174,6 +187,15 @@ pub async fn until(what: &str, within: Duration, mut holds: impl AsyncFnMut() ->
         assert!(Instant::now() < end, "not within {within:?}: {what}");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
+}
+
+/// `temporal workflow <command>` about a workflow, with Temporal's own client.
+pub async fn ask(address: &str, command: &str, workflow_id: &str) -> Value {
+    let cli = std::env::var("TEMPORAL_CLI").unwrap_or_else(|_| "temporal".to_owned());
+    let arguments =
+        ["workflow", command, "--workflow-id", workflow_id, "--address", address, "--output", "json"];
+    let output = Command::new(cli).args(arguments).output().await.expect("the Temporal CLI runs");
+    serde_json::from_slice(&output.stdout).expect("its answer")
 }
 
 /// The Python of the tests, with `temporalio`.

@@ -7,7 +7,7 @@ use nix::unistd::Pid;
 use serde_json::json;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
 
-use crate::harness::{Registry, Temporal, python, until};
+use crate::harness::{Registry, Temporal, ask, python, until};
 
 #[tokio::test]
 async fn a_python_worker_registers_runs_reregisters_and_drains() {
@@ -44,12 +44,7 @@ async fn a_python_worker_registers_runs_reregisters_and_drains() {
 
 /// Awaits a run with Temporal's own client.
 async fn result_of(address: &str, workflow_id: &str) -> serde_json::Value {
-    let cli = std::env::var("TEMPORAL_CLI").unwrap_or_else(|_| "temporal".to_owned());
-    let arguments =
-        ["workflow", "result", "--workflow-id", workflow_id, "--address", address, "--output", "json"];
-    let output =
-        tokio::process::Command::new(cli).args(arguments).output().await.expect("the Temporal CLI runs");
-    let answer: serde_json::Value = serde_json::from_slice(&output.stdout).expect("its answer");
+    let answer = ask(address, "result", workflow_id).await;
     assert_eq!(answer["status"], "COMPLETED", "{answer}");
     answer["result"].clone()
 }

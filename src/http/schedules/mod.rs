@@ -107,7 +107,7 @@ impl From<ScheduleFailure> for Problem {
             ScheduleFailure::TemporalUnavailable(why) => Problem::new(Code::TemporalUnavailable, why),
             ScheduleFailure::OutcomeUnknown(why) => Problem::new(
                 Code::OutcomeUnknown,
-                format!("it was sent, but Temporal gave no answer in time ({why}): the same again is safe"),
+                format!("it was sent, but Temporal gave no answer in time ({why}): it may have taken effect"),
             ),
             ScheduleFailure::Internal(why) => {
                 tracing::error!(why, "a call about a schedule failed");

@@ -17,8 +17,8 @@ use crate::{
     seams::{
         ActualAttribute, Attributes, Cursor, Freshness, Message, Milestones, Poller, Progress, QueueSeen,
         Queues, Reads, RunError, RunFilter, RunInfo, RunPage, RunRef, Runs, Shutdown, StartError,
-        StartRequest, Started, Starts, Unanswered, WriteError, Writes, reconcile::ReconcileError,
-        schedules::ScheduleFailure,
+        StartRequest, Started, Starts, Task, TaskError, Unanswered, WriteError, Writes,
+        reconcile::ReconcileError, schedules::ScheduleFailure,
     },
     view::View,
 };
@@ -50,6 +50,10 @@ pub struct Desk {
     pub meanwhile: Mutex<Option<Box<dyn FnMut() -> Command + Send>>>,
     /// Why nothing comes of any request about a schedule.
     pub schedules_fail_with: Mutex<ScheduleFailure>,
+    /// Runs of tasks, by workflow id, and what comes of anything asked of them.
+    pub tasks: Mutex<BTreeMap<String, (RunInfo, Result<Task, TaskError>)>>,
+    /// What was asked of them.
+    pub task_calls: Mutex<Vec<Value>>,
     /// Why nothing is reconciled.
     pub reconciles_fail_with: Mutex<ReconcileError>,
 }
@@ -73,6 +77,8 @@ impl Default for Desk {
             confirmed_ms: AtomicI64::new(clock::now_ms()),
             meanwhile: Mutex::default(),
             schedules_fail_with: Mutex::new(ScheduleFailure::NotFound),
+            tasks: Mutex::default(),
+            task_calls: Mutex::default(),
             reconciles_fail_with: Mutex::new(ReconcileError::Unanswered("away".to_owned())),
         };
         desk.look();
@@ -226,15 +232,15 @@ impl Starts for Desk {
     }
 }
 
-/// There are no runs here.
+/// There are no runs here but those of tasks.
 #[async_trait]
 impl Runs for Desk {
     async fn list(&self, _: &RunFilter) -> Result<RunPage, RunError> {
         Ok(RunPage::default())
     }
 
-    async fn describe(&self, _: &RunRef) -> Result<RunInfo, RunError> {
-        Err(RunError::NotFound)
+    async fn describe(&self, run: &RunRef) -> Result<RunInfo, RunError> {
+        self.tasks.lock().get(&run.workflow_id).map(|(run, _)| run.clone()).ok_or(RunError::NotFound)
     }
 
     async fn result(&self, _: &RunRef, _: Duration) -> Result<Progress, RunError> {

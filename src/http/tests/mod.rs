@@ -15,6 +15,7 @@ mod registry;
 mod schedules;
 mod static_workers;
 mod task_queues;
+mod tasks;
 mod workers;
 mod workflow_ids;
 mod workflows;
@@ -108,6 +109,7 @@ fn state(fake: &Arc<Fake>, desk: &Arc<desk::Desk>) -> AppState {
         schedules: desk.clone(),
         reconciles: desk.clone(),
         runs: desk.clone(),
+        tasks: desk.clone(),
         attributes: desk.clone(),
         shutdown: desk.clone(),
         validators: Arc::new(ValidatorCache::new(100)),

@@ -1,7 +1,7 @@
 //! What a request leaves behind: metrics, access lines, audit lines.
 
 use std::io;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use axum::body::Body;
 use axum::http::Request;
@@ -44,7 +44,13 @@ impl<'a> MakeWriter<'a> for Lines {
     }
 }
 
+/// Always there beside a listener. While there is only one subscriber, whichever thread comes to a log statement first
+/// decides whether it is ever written, and the other tests have none.
+static BESIDE: LazyLock<tracing::Dispatch> =
+    LazyLock::new(|| tracing::Dispatch::new(tracing_subscriber::registry()));
+
 fn listen() -> (Lines, tracing::subscriber::DefaultGuard) {
+    LazyLock::force(&BESIDE);
     let lines = Lines::default();
     let subscriber = tracing_subscriber::fmt().json().with_writer(lines.clone()).finish();
     (lines, tracing::subscriber::set_default(subscriber))

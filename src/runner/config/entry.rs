@@ -345,6 +345,7 @@ fn read_one(item: Value, path: &str, problems: &mut Vec<Problem>) -> Option<Entr
         keys.into_iter().partition(|(key, _)| COMMON.contains(&key.as_str()));
     let common = read::<Common>(Value::Object(common), path, problems);
     let own = Value::Object(own);
+    let known = problems.len();
     let kind = match kind.as_ref().and_then(Value::as_str) {
         Some("subprocess") => read(own, path, problems).map(|own| Kind::Subprocess(Box::new(own))),
         Some("http") => read(own, path, problems).map(|own| Kind::Http(Box::new(own))),
@@ -356,5 +357,12 @@ fn read_one(item: Value, path: &str, problems: &mut Vec<Problem>) -> Option<Entr
             None
         }
     };
+    // An unknown key is looked for among those of its kind, so the message does not list the others yet.
+    for problem in problems.iter_mut().skip(known) {
+        let is_of_entry = !problem.path[path.len()..].trim_start_matches('.').contains(['.', '[']);
+        if is_of_entry && problem.message.starts_with("unknown field") {
+            problem.message.push_str(&format!(", or for every kind `{}`", COMMON.join("`, `")));
+        }
+    }
     Some(Entry { common: common?, kind: kind? })
 }

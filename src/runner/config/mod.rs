@@ -22,7 +22,7 @@ pub use entry::{Entry, Http, HttpAsync, Kind, Limits, Manual, OutputFormat, Subp
 /// One thing that is wrong with the configuration, and where.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
-    /// Path to the key, such as `entries[2].argv`.
+    /// Path to the key, such as `entries[2].argv`; empty for the file as a whole.
     pub path: String,
     /// What is wrong and what is allowed.
     pub message: String,
@@ -30,7 +30,10 @@ pub struct Problem {
 
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.path, self.message)
+        match self.path.as_str() {
+            "" => f.write_str(&self.message),
+            path => write!(f, "{path}: {}", self.message),
+        }
     }
 }
 

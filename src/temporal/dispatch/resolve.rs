@@ -11,7 +11,7 @@ use super::{Dispatch, attributes};
 use crate::{
     clock,
     registry::{Served, Target, TypeEntry, WorkerState, choose_queue, spec_hold},
-    schema::{Violation, content_hash},
+    schema::Violation,
     seams::{Aim, StartError, StartRequest},
     view::{Member, View},
 };
@@ -98,7 +98,9 @@ impl Dispatch {
         let spec = &entry.current.spec;
         let search_attributes = attributes::encode(&request.search_attributes, spec, &view.attributes)?;
         if is_checked {
-            let violations = self.violations(&spec.input_schema, request.arguments.first())?;
+            let hash = &entry.current.hash;
+            let violations =
+                self.violations(hash, "input_schema", &spec.input_schema, request.arguments.first())?;
             if !violations.is_empty() {
                 return Err(StartError::InvalidInput(violations));
             }
@@ -106,7 +108,9 @@ impl Dispatch {
         if let Some(signal) = &request.signal
             && let Some(schema) = spec.signals.get(&signal.name)
         {
-            let mut violations = self.violations(schema, signal.arguments.first())?;
+            let part = format!("signals/{}", signal.name);
+            let hash = &entry.current.hash;
+            let mut violations = self.violations(hash, &part, schema, signal.arguments.first())?;
             for violation in &mut violations {
                 violation.loc.splice(0..0, ["signal".into(), "input".into()]);
                 violation.pointer.insert_str(0, "/signal/input");
@@ -121,6 +125,8 @@ impl Dispatch {
     /// What an argument breaks of a schema; no argument is checked as an empty object.
     pub(super) fn violations(
         &self,
+        spec_hash: &str,
+        part: &str,
         schema: &Value,
         argument: Option<&Value>,
     ) -> Result<Vec<Violation>, StartError> {
@@ -129,7 +135,7 @@ impl Dispatch {
             return Ok(Vec::new());
         }
         let inadmissible = |why: crate::schema::Inadmissible| StartError::InvalidSchema(why.msg);
-        let validator = self.validators.get(&content_hash(schema), schema).map_err(inadmissible)?;
+        let validator = self.validators.of_spec(spec_hash, part, schema).map_err(inadmissible)?;
         Ok(validator.check(argument.unwrap_or(&nothing)))
     }
 

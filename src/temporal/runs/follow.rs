@@ -11,7 +11,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 
 use super::{describe, history, read_error};
 use crate::{
-    seams::{Ended, Progress, RunError, RunInfo, RunRef},
+    seams::{Ended, Progress, RunError, RunInfo, RunRef, RunStatus},
     temporal::connection::{CALL_TIMEOUT, CallError, Link},
 };
 
@@ -60,7 +60,17 @@ impl Follow {
 
     /// Waits for the end of a run, for this long; looks at it once in any case.
     pub async fn result(&self, run: &RunRef, wait: Duration) -> Result<Progress, RunError> {
-        let deadline = Instant::now() + wait;
+        let mut deadline = Instant::now() + wait;
+        if wait.is_zero() {
+            // Who does not wait asks how it is now, which those who follow the run learn a moment later.
+            let info = describe(&self.link, run).await.map_err(read_error)?;
+            if info.status.is_open() {
+                return Ok(Progress { run: info, ended: None });
+            }
+            if info.status != RunStatus::ContinuedAsNew {
+                deadline += CALL_TIMEOUT;
+            }
+        }
         let flight = self.join(run);
         let mut seen = flight.seen.clone();
         // Both waits end at once when the flight has nothing more to tell.

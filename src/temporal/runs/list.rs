@@ -38,7 +38,7 @@ fn query(filter: &RunFilter, registry: &str) -> String {
     parts.join(" AND ")
 }
 
-fn quoted(text: &str) -> String {
+pub(super) fn quoted(text: &str) -> String {
     format!("'{}'", text.replace('\\', "\\\\").replace('\'', "\\'"))
 }
 

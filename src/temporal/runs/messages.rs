@@ -32,13 +32,16 @@ pub(super) async fn signal(
     execution: WorkflowExecution,
     message: Message,
 ) -> Result<(), RunError> {
+    // One key may go with several signals of a run; Temporal would take only the first of them.
+    let keyed = |key| format!("{}/{}/{key}", message.caller, message.name);
+    let request_id = message.id.map_or_else(made_up, keyed);
     let request = SignalWorkflowExecutionRequest {
         namespace: link.namespace(),
         workflow_execution: Some(execution),
         signal_name: message.name,
         input: Some(payloads(&message.arguments)),
         identity: identity(link, &message.caller),
-        request_id: message.id.unwrap_or_else(made_up),
+        request_id,
         ..Default::default()
     };
     let call = link.service();

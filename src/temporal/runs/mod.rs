@@ -6,6 +6,7 @@ mod follow;
 mod history;
 mod list;
 mod messages;
+mod tasks;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,6 +24,7 @@ use crate::seams::{
     Cursor, Message, Milestones, Progress, RunError, RunFilter, RunInfo, RunPage, RunRef, Runs, Started,
 };
 use follow::Follow;
+pub use tasks::LiveTasks;
 
 /// What the front door can do with runs.
 pub struct LiveRuns {

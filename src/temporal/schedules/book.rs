@@ -2,6 +2,7 @@
 //! which need another look, without a call for each.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -39,7 +40,9 @@ pub struct Book {
     known: Mutex<BTreeMap<String, Known>>,
     unseen: Mutex<BTreeSet<String>>,
     wake: Notify,
-    complete: watch::Sender<bool>,
+    /// The last round that was asked for, and the last one that is over.
+    asked: AtomicU64,
+    over: watch::Sender<u64>,
 }
 
 impl Default for Book {
@@ -48,7 +51,8 @@ impl Default for Book {
             known: Mutex::default(),
             unseen: Mutex::default(),
             wake: Notify::new(),
-            complete: watch::channel(false).0,
+            asked: AtomicU64::new(1),
+            over: watch::channel(0).0,
         }
     }
 }
@@ -76,13 +80,16 @@ impl Book {
         self.known.lock().values().filter(|known| !known.problems.is_empty()).count()
     }
 
-    /// The schedules that set one of these search attributes, in order. Waits until every schedule was looked at once.
+    /// The schedules that set one of these search attributes, in order. Waits until every schedule has been looked at
+    /// after this was asked: what is about to be removed for good deserves that much.
     ///
     /// # Errors
     /// When that takes longer than `within`.
     pub async fn setting(&self, names: &[String], within: Duration) -> Result<Vec<String>, String> {
-        let mut complete = self.complete.subscribe();
-        let looked = tokio::time::timeout(within, complete.wait_for(|complete| *complete)).await;
+        let mut over = self.over.subscribe();
+        let round = self.asked.fetch_add(1, Ordering::SeqCst) + 1;
+        self.wake.notify_one();
+        let looked = tokio::time::timeout(within, over.wait_for(|over| *over >= round)).await;
         if !matches!(looked, Ok(Ok(_))) {
             return Err("the schedules have not all been looked at yet".to_owned());
         }
@@ -111,6 +118,11 @@ impl Book {
         due.into_iter().collect()
     }
 
+    /// Whether a schedule has never been looked at.
+    pub(super) fn is_new(&self, id: &str) -> bool {
+        !self.known.lock().contains_key(id)
+    }
+
     /// Since when a schedule is known to drift.
     pub(super) fn drifting_since(&self, id: &str) -> Option<Instant> {
         self.known.lock().get(id)?.drifting_since
@@ -121,8 +133,14 @@ impl Book {
         self.known.lock().insert(id.to_owned(), known);
     }
 
-    /// Notes that everything listed has been looked at.
-    pub(super) fn completed(&self) {
-        self.complete.send_replace(true);
+    /// The round to begin, and whether somebody waits for it.
+    pub(super) fn asked(&self) -> (u64, bool) {
+        let asked = self.asked.load(Ordering::SeqCst);
+        (asked, asked > *self.over.borrow())
+    }
+
+    /// Notes that everything has been listed and looked at since this round was asked for.
+    pub(super) fn completed(&self, round: u64) {
+        self.over.send_replace(round);
     }
 }

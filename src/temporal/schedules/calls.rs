@@ -1,29 +1,26 @@
 //! The calls about one schedule.
 
-use super::action::{PreparedSchedule, overlap, queue, start_of_mut};
+use super::action::{PreparedSchedule, queue, start_of_mut};
 use super::description::{ConflictToken, ScheduleDescription};
 use super::error::ScheduleError;
+use super::finish::times_set_at;
 use super::request::OverlapPolicy;
-use super::stamp::Stamp;
-use super::times::timestamp;
+use super::stamp::{Stamp, TimesSet};
+use super::turns::Turns;
 use chrono::{DateTime, Utc};
 use std::time::Duration;
 use temporalio_client::grpc::WorkflowService;
 use temporalio_client::tonic::Request;
 use temporalio_client::{Client, NamespacedClient};
-use temporalio_common::protos::temporal::api::enums::v1::ScheduleOverlapPolicy;
-use temporalio_common::protos::temporal::api::schedule::v1::{
-    BackfillRequest, Schedule, SchedulePatch, TriggerImmediatelyRequest,
-};
+use temporalio_common::protos::temporal::api::schedule::v1::Schedule;
 use temporalio_common::protos::temporal::api::workflowservice::v1::{
-    CreateScheduleRequest, DeleteScheduleRequest, DescribeScheduleRequest, PatchScheduleRequest,
-    UpdateScheduleRequest,
+    CreateScheduleRequest, DeleteScheduleRequest, DescribeScheduleRequest, UpdateScheduleRequest,
 };
 use tokio::time::Instant;
 use uuid::Uuid;
 
 /// The longest a single attempt of a call may take.
-const CALL_TIMEOUT: Duration = Duration::from_secs(10);
+pub(super) const CALL_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long an update may take to show.
 const UPDATE_TIMEOUT: Duration = Duration::from_secs(10);
 /// How often a replacement of whatever is there is tried against others' changes.
@@ -36,6 +33,7 @@ const LOOK_LONGEST: Duration = Duration::from_millis(500);
 #[derive(Clone)]
 pub struct Schedules {
     client: Client,
+    pub(super) turns: Turns,
 }
 
 /// A stretch of time to fire for as if it passed now.
@@ -52,7 +50,7 @@ pub struct Backfill {
 impl Schedules {
     /// Schedules of the client's namespace.
     pub fn new(client: Client) -> Self {
-        Self { client }
+        Self { client, turns: Turns::default() }
     }
 
     /// Creates a schedule, its immediate fire included. A repetition of the very same value is taken for the same
@@ -113,7 +111,7 @@ impl Schedules {
             }
         }
         match &prepared.initial_patch {
-            Some(patch) => self.patch(&prepared.id, patch.clone()).await,
+            Some(_) => self.trigger(&prepared.id, None).await,
             None => Ok(()),
         }
     }
@@ -133,7 +131,9 @@ impl Schedules {
             return Err(ScheduleError::Invalid("not a schedule of this registry".to_owned()));
         };
         start.task_queue = Some(queue(task_queue));
-        let stamp = Stamp { change: change.clone(), ..stamp };
+        let set_by = stamp.times_set_by().to_owned();
+        let times_set = Some(TimesSet { by: set_by, at: times_set_at(description) });
+        let stamp = Stamp { change: change.clone(), times_set, ..stamp };
         start.memo.get_or_insert_default().fields.extend(stamp.to_memo().fields);
         self.update(&description.id, schedule, &description.conflict_token, &change).await
     }
@@ -149,75 +149,6 @@ impl Schedules {
             identity: self.client.identity(),
         };
         self.service().delete_schedule(Self::request(request)).await?;
-        Ok(())
-    }
-
-    /// Pauses a schedule; the note replaces its own.
-    ///
-    /// # Errors
-    /// [`ScheduleError::NotFound`].
-    pub async fn pause(&self, id: &str, note: &str) -> Result<(), ScheduleError> {
-        // The server takes an empty note for no pause at all.
-        let note = if note.is_empty() { "paused" } else { note };
-        self.patch(id, SchedulePatch { pause: note.to_owned(), ..SchedulePatch::default() }).await
-    }
-
-    /// Lets a paused schedule go on; the note replaces its own.
-    ///
-    /// # Errors
-    /// [`ScheduleError::NotFound`].
-    pub async fn unpause(&self, id: &str, note: &str) -> Result<(), ScheduleError> {
-        let note = if note.is_empty() { "unpaused" } else { note };
-        self.patch(id, SchedulePatch { unpause: note.to_owned(), ..SchedulePatch::default() }).await
-    }
-
-    /// Fires once, now, paused or not. The server does so after it has answered.
-    ///
-    /// # Errors
-    /// [`ScheduleError::NotFound`].
-    pub async fn trigger(&self, id: &str, policy: Option<OverlapPolicy>) -> Result<(), ScheduleError> {
-        self.trigger_for(id, policy, None).await
-    }
-
-    /// Fires once for a time that has passed, which names the workflow.
-    pub(super) async fn trigger_for(
-        &self,
-        id: &str,
-        policy: Option<OverlapPolicy>,
-        due: Option<DateTime<Utc>>,
-    ) -> Result<(), ScheduleError> {
-        let trigger = TriggerImmediatelyRequest {
-            overlap_policy: overridden(policy),
-            scheduled_time: due.map(timestamp),
-        };
-        self.patch(id, SchedulePatch { trigger_immediately: Some(trigger), ..SchedulePatch::default() }).await
-    }
-
-    /// Fires for stretches of time as if they passed now. The server does so after it has answered.
-    ///
-    /// # Errors
-    /// [`ScheduleError::NotFound`].
-    pub async fn backfill(&self, id: &str, stretches: &[Backfill]) -> Result<(), ScheduleError> {
-        let backfill_request = stretches
-            .iter()
-            .map(|stretch| BackfillRequest {
-                start_time: Some(timestamp(stretch.start_at)),
-                end_time: Some(timestamp(stretch.end_at)),
-                overlap_policy: overridden(stretch.overlap_policy),
-            })
-            .collect();
-        self.patch(id, SchedulePatch { backfill_request, ..SchedulePatch::default() }).await
-    }
-
-    async fn patch(&self, id: &str, patch: SchedulePatch) -> Result<(), ScheduleError> {
-        let request = PatchScheduleRequest {
-            namespace: self.namespace(),
-            schedule_id: id.to_owned(),
-            patch: Some(patch),
-            identity: self.client.identity(),
-            request_id: Uuid::new_v4().to_string(),
-        };
-        self.service().patch_schedule(Self::request(request)).await?;
         Ok(())
     }
 
@@ -259,6 +190,10 @@ impl Schedules {
         }
     }
 
+    pub(super) fn identity(&self) -> String {
+        self.client.identity()
+    }
+
     pub(super) fn namespace(&self) -> String {
         self.client.namespace()
     }
@@ -274,10 +209,6 @@ impl Schedules {
         request.set_timeout(CALL_TIMEOUT);
         request
     }
-}
-
-fn overridden(policy: Option<OverlapPolicy>) -> i32 {
-    policy.map_or(ScheduleOverlapPolicy::Unspecified, overlap) as i32
 }
 
 /// Pauses between looks at something that takes effect in its own time.

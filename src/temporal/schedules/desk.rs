@@ -12,6 +12,7 @@ use super::book::Book;
 use super::calls::{Backfill, Schedules as Calls};
 use super::description::ScheduleDescription;
 use super::error::ScheduleError;
+use super::finish::Finish;
 use super::fire::{Firing, Resolver};
 use super::fit::{Queue, Types};
 use super::listing;
@@ -42,6 +43,8 @@ const ATTRIBUTES_WITHIN: Duration = Duration::from_secs(15);
 const FOLLOWED_WITHIN: Duration = Duration::from_secs(60);
 /// How long a due fire is waited for before it is left to the sweep.
 const CONFIRM_WITHIN: Duration = Duration::from_secs(30);
+/// A first fire closer than this may have been late already when the server heard of it.
+const LATE_BELOW: Duration = Duration::from_secs(1);
 /// How often an upsert is tried against others' creations and deletions.
 const PUT_ATTEMPTS: u32 = 5;
 
@@ -168,19 +171,27 @@ impl Desk {
         }
     }
 
-    /// Follows single fires that are due soon, so that the schedule is gone as soon as they are confirmed.
+    /// Follows single fires that are due soon, so that the schedule is gone as soon as they are confirmed. Fires whose
+    /// time passed on the way are not left until then.
     fn follow(&self, id: &str, checked: &Checked) {
         self.book.look_again(id);
         let Some(last) = last_single_fire(&checked.spec) else { return };
         // A time that has passed is no time to wait.
-        let wait = (last - now()).to_std().unwrap_or_default();
-        if wait > FOLLOWED_WITHIN {
+        let until = |at: DateTime<Utc>| (at - now()).to_std().unwrap_or_default();
+        let wait = until(last);
+        let is_late = checked.spec.one_shots.first().is_some_and(|first| until(*first) < LATE_BELOW);
+        if wait > FOLLOWED_WITHIN && !is_late {
             return;
         }
         let (calls, book, id) = (self.calls.clone(), self.book.clone(), id.to_owned());
         tokio::spawn(async move {
-            tokio::time::sleep(wait).await;
-            if let Err(error) = calls.confirm_and_remove(&id, CONFIRM_WITHIN).await {
+            let confirm = || calls.confirm_and_remove(&id, CONFIRM_WITHIN);
+            let mut outcome = if is_late { confirm().await } else { Ok(Finish::Ongoing) };
+            if wait <= FOLLOWED_WITHIN && outcome == Ok(Finish::Ongoing) {
+                tokio::time::sleep(wait).await;
+                outcome = confirm().await;
+            }
+            if let Err(error) = outcome {
                 tracing::debug!(schedule = id, %error, "the end of a schedule is left to the sweep");
             }
             book.look_again(&id);

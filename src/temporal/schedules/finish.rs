@@ -10,6 +10,8 @@ use tokio::time::Instant;
 
 /// Fires the server remembers one by one; of a schedule with more the older ones cannot be told apart.
 const RECENT_MAX: i64 = 10;
+/// How long fires that were made up for may take to show before the order to make them is taken for lost.
+const MADE_UP_WITHIN: Duration = Duration::from_secs(5);
 
 /// What became of a schedule of single fires.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,18 +25,26 @@ pub enum Finish {
     Unconfirmed,
 }
 
+/// How often the late fires of a schedule have been ordered by one caller.
+#[derive(Default)]
+struct Orders {
+    count: u32,
+    last: Option<Instant>,
+}
+
 impl Schedules {
     /// Removes a schedule of single fires once they are confirmed, and makes up for fires whose time had passed when
     /// the server created the schedule, which the server itself does not consider missed.
     ///
     /// Returns at once when fires are still to come; otherwise looks until `patience` is over. Any number of callers
-    /// may do this at the same time.
+    /// may do this at the same time, in any number of replicas: late fires are ordered together, under a name made of
+    /// the schedule's last change, and the server carries out one order of a name.
     ///
     /// # Errors
     /// Of the calls; that the schedule is gone already is none.
     pub async fn confirm_and_remove(&self, id: &str, patience: Duration) -> Result<Finish, ScheduleError> {
         let mut looks = Looks::until(Instant::now() + patience);
-        let mut made_up_for = Vec::new();
+        let mut orders = Orders::default();
         loop {
             let seen = match self.describe(id).await {
                 Err(ScheduleError::NotFound) => return Ok(Finish::Removed),
@@ -43,38 +53,99 @@ impl Schedules {
             let Some(expected) = seen.stamp.as_ref().and_then(|stamp| stamp.one_shot_fires) else {
                 return Ok(Finish::Ongoing);
             };
-            for due in too_early(&seen) {
-                if !made_up_for.contains(&due) {
-                    self.trigger_for(id, None, Some(due)).await?;
-                    made_up_for.push(due);
+            let late = late_fires(&seen);
+            let missing = !late.is_empty() && passed(&seen, expected) > settled_or_waiting(&seen);
+            if !late.is_empty() && (orders.count == 0 || missing) {
+                match self.make_up_for(&seen, &late, &mut orders).await {
+                    // The first order has been taken in: the next look says what came of it.
+                    Ok(true) => continue,
+                    Ok(false) => {}
+                    Err(ScheduleError::NotFound) => return Ok(Finish::Removed),
+                    Err(error) => return Err(error),
                 }
             }
-            if !seen.next_fires.is_empty() {
-                return Ok(Finish::Ongoing);
-            }
-            if seen.counts.settled() >= expected && seen.counts.waiting == 0 {
-                return match self.delete(id).await {
-                    Ok(()) | Err(ScheduleError::NotFound) => Ok(Finish::Removed),
-                    Err(error) => Err(error),
-                };
+            if !missing {
+                if !seen.next_fires.is_empty() {
+                    return Ok(Finish::Ongoing);
+                }
+                if seen.counts.settled() >= expected && seen.counts.waiting == 0 {
+                    return match self.delete(id).await {
+                        Ok(()) | Err(ScheduleError::NotFound) => Ok(Finish::Removed),
+                        Err(error) => Err(error),
+                    };
+                }
             }
             if !looks.pause().await {
                 return Ok(Finish::Unconfirmed);
             }
         }
     }
+
+    /// Orders late fires; whether it did.
+    async fn make_up_for(
+        &self,
+        seen: &ScheduleDescription,
+        late: &[DateTime<Utc>],
+        orders: &mut Orders,
+    ) -> Result<bool, ScheduleError> {
+        let (Some(stamp), Some(first)) = (&seen.stamp, late.first()) else { return Ok(false) };
+        if let Some(last) = orders.last {
+            // Another patch may have swallowed the order. Those before it may still have been carried out by then, and
+            // have left runs.
+            if last.elapsed() < MADE_UP_WITHIN
+                || self.has_run(&workflow_id(&seen.workflow_id, *first)).await?
+            {
+                return Ok(false);
+            }
+        }
+        let name = format!("late-{}-{}", stamp.times_set_by(), orders.count);
+        self.fire_once_for(&seen.id, name, late).await?;
+        *orders = Orders { count: orders.count + 1, last: Some(Instant::now()) };
+        Ok(true)
+    }
 }
 
-/// Single fires that were due before the schedule existed and have not happened.
-fn too_early(seen: &ScheduleDescription) -> Vec<DateTime<Utc>> {
+/// Single fires that were due before the schedule had them, and are not known to have happened. They happen all
+/// together or not at all.
+pub(super) fn late_fires(seen: &ScheduleDescription) -> Vec<DateTime<Utc>> {
     // Not of a schedule with a long past, nor while it is paused: then nothing shall fire.
-    if seen.counts.settled() > RECENT_MAX || seen.paused || seen.remaining_actions == Some(0) {
+    if seen.counts.settled() > RECENT_MAX || seen.paused || seen.stamp.is_none() {
         return Vec::new();
     }
-    let created = seen.created_at.unwrap_or(DateTime::<Utc>::MIN_UTC);
-    let happened = |due: DateTime<Utc>| {
-        let id = workflow_id(&seen.workflow_id, due);
+    let set_at = times_set_at(seen);
+    let mut late: Vec<_> = seen.spec.one_shots.iter().copied().filter(|due| *due <= set_at).collect();
+    let happened = |due: &DateTime<Utc>| {
+        let id = workflow_id(&seen.workflow_id, *due);
         seen.recent.iter().any(|recent| recent.workflow_id == id)
     };
-    seen.spec.one_shots.iter().copied().filter(|due| *due <= created && !happened(*due)).collect()
+    if late.iter().any(happened) {
+        return Vec::new();
+    }
+    if let Some(remaining) = seen.remaining_actions {
+        // What is made up for is not counted against the limit by the server: it may only take what is left over.
+        let left = remaining - i64::try_from(to_come(seen)).unwrap_or(i64::MAX);
+        late.truncate(usize::try_from(left).unwrap_or(0));
+    }
+    late
+}
+
+/// When the server got to know the times: what was due by then it does not fire.
+pub(super) fn times_set_at(seen: &ScheduleDescription) -> DateTime<Utc> {
+    let told = seen.stamp.as_ref().and_then(|stamp| stamp.times_set.as_ref());
+    told.map(|set| set.at).or(seen.updated_at.max(seen.created_at)).unwrap_or(DateTime::<Utc>::MIN_UTC)
+}
+
+/// Single fires that the server still has before it.
+fn to_come(seen: &ScheduleDescription) -> usize {
+    let Some(next) = seen.next_fires.first() else { return 0 };
+    seen.spec.one_shots.iter().filter(|due| *due >= next).count()
+}
+
+/// How many fires should have happened by now.
+fn passed(seen: &ScheduleDescription, expected: i64) -> i64 {
+    expected - i64::try_from(to_come(seen)).unwrap_or(i64::MAX)
+}
+
+fn settled_or_waiting(seen: &ScheduleDescription) -> i64 {
+    seen.counts.settled() + seen.counts.waiting
 }

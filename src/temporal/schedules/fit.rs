@@ -11,7 +11,7 @@ use crate::{
     clock,
     fleet::Fleet,
     registry::{AttributeStatus, Target, TypeEntry, WorkerState, choose_queue},
-    schema::{ValidatorCache, Violation, content_hash},
+    schema::{ValidatorCache, Violation},
     seams::{Reads, StartError},
     temporal::dispatch::attributes,
     view::View,
@@ -79,7 +79,8 @@ impl Types {
     /// What an input breaks of the type's schema; why that schema cannot be used, if it cannot.
     pub fn violations(&self, entry: &TypeEntry, input: &Value) -> Result<Vec<Violation>, String> {
         let schema = &entry.current.spec.input_schema;
-        let validator = self.validators.get(&content_hash(schema), schema).map_err(|why| why.msg)?;
+        let validator =
+            self.validators.of_spec(&entry.current.hash, "input_schema", schema).map_err(|why| why.msg)?;
         Ok(validator.check(input))
     }
 

@@ -7,7 +7,9 @@
 
 mod advice;
 mod check;
+mod patches;
 mod told;
+mod turns;
 
 pub mod action;
 pub mod book;

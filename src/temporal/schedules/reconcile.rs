@@ -16,7 +16,7 @@ use super::book::{Book, Known};
 use super::calls::Schedules;
 use super::description::ScheduleDescription;
 use super::error::ScheduleError;
-use super::finish::Finish;
+use super::finish::{Finish, late_fires};
 use super::fit::Types;
 use super::listing::ListQuery;
 use super::stamp::Dispatch;
@@ -61,7 +61,9 @@ impl Reconciler {
         loop {
             let revision = self.types.view().revision;
             let mut all_listed = false;
-            if Instant::now() >= list_at && self.types.reads.freshness(clock::now_ms()).is_ready {
+            let (round, is_asked) = self.book.asked();
+            let is_due = is_asked || Instant::now() >= list_at;
+            if is_due && self.types.reads.freshness(clock::now_ms()).is_ready {
                 match self.list().await {
                     Ok(()) => (all_listed, failing) = (true, false),
                     Err(error) if !std::mem::replace(&mut failing, true) => {
@@ -75,7 +77,7 @@ impl Reconciler {
             }
             self.look_at_due().await;
             if all_listed {
-                self.book.completed();
+                self.book.completed(round);
             }
             let within = list_at.saturating_duration_since(Instant::now()).max(SETTLE);
             tokio::select! {
@@ -157,6 +159,14 @@ impl Reconciler {
             }
         };
         let began = Instant::now();
+        if self.book.is_new(id) && !late_fires(&seen).is_empty() {
+            // Who made it may be gone.
+            match self.calls.confirm_and_remove(id, CONFIRM_WITHIN).await {
+                Ok(Finish::Removed) => return self.book.forget(id),
+                Ok(Finish::Ongoing | Finish::Unconfirmed) => {}
+                Err(error) => tracing::debug!(schedule = id, %error, "late fires were not made up for"),
+            }
+        }
         let drifting_since = self.book.drifting_since(id);
         let may_move = acts || drifting_since.is_some_and(|since| began >= since + LEFT_TO_OTHERS);
         let mut follows = seen.stored().follows.map(str::to_owned);

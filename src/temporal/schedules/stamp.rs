@@ -6,6 +6,7 @@
 
 use super::request::{DispatchMode, ScheduleRequest};
 use super::spec::CompiledSpec;
+use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
 use temporalio_common::protos::temporal::api::common::v1::{Memo, Payload};
@@ -48,6 +49,18 @@ pub struct Stamp {
     pub one_shot_fires: Option<i64>,
     /// Different for every change, so that a change can be seen to have taken effect.
     pub change: String,
+    /// Where the times come from, when the last change was about something else.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub times_set: Option<TimesSet>,
+}
+
+/// The change that gave a schedule its times.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TimesSet {
+    /// Its name.
+    pub by: String,
+    /// When the server took it.
+    pub at: DateTime<Utc>,
 }
 
 impl Stamp {
@@ -66,7 +79,13 @@ impl Stamp {
             spec_hash: request.hash(),
             one_shot_fires: spec.one_shot_fires(),
             change: Uuid::new_v4().to_string(),
+            times_set: None,
         }
+    }
+
+    /// The name of the change that gave the schedule its times.
+    pub fn times_set_by(&self) -> &str {
+        self.times_set.as_ref().map_or(&self.change, |set| &set.by)
     }
 
     /// The mark as the one entry of a memo.

@@ -1,0 +1,254 @@
+//! The rows, in groups that each set their own stage.
+
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+use crate::bare;
+use crate::http::{Call, Conn, Pace, http_load, load};
+use crate::raw::Raw;
+use crate::stage::{Registry, Stage, large, registration, spec};
+use crate::table::Table;
+
+/// Clients in the rows that do not name another number.
+const CLIENTS: usize = 32;
+
+/// Registers types, 100 to a worker.
+async fn fill(registry: &Registry, types: u64) -> anyhow::Result<()> {
+    let mut conn = Conn::open(&registry.host).await?;
+    for worker in 0..types.div_ceil(100) {
+        let of_worker = worker * 100..types.min((worker + 1) * 100);
+        let specs = of_worker.map(|number| spec(&format!("bench-{number}.v1")));
+        conn.must(&Call::post("/registry/workers", &registration(worker, specs))).await?;
+    }
+    Ok(())
+}
+
+/// Reads of the catalogue against a bare server that answers the same bytes.
+pub async fn reads(table: &mut Table, span: Duration) -> anyhow::Result<()> {
+    let stage = Stage::set().await?;
+    fill(&stage.registry, 100).await?;
+    let (one, list) = ("/registry/workflows/bench-7.v1", "/registry/workflows");
+    let host = stage.registry.host.clone();
+    let mut conn = Conn::open(&host).await?;
+    let folder = tempfile::tempdir()?;
+    std::fs::write(folder.path().join("one"), conn.must(&Call::get(one)).await?.body)?;
+    let whole = conn.must(&Call::get(list)).await?;
+    std::fs::write(folder.path().join("list"), &whole.body)?;
+    std::fs::write(folder.path().join("beat"), "{}")?;
+    let (_bare, other) = bare::start(folder.path()).await?;
+    let tag = whole.etag.unwrap_or_default();
+    let known = Call::get(list).with("if-none-match", &tag);
+    let size = whole.body.len() / 1024;
+    let list_of = format!("GET list of 100 types ({size} KiB)");
+    let rows = [
+        ("GET one type", Call::get(one), Call::get("/one")),
+        (list_of.as_str(), Call::get(list), Call::get("/list")),
+        ("GET list, If-None-Match", known, Call::get("/known")),
+    ];
+    for (what, ours, theirs) in rows {
+        let pace = async |host: &str, call: Call| http_load(host, CLIENTS, span, move |_| call.clone()).await;
+        let (ours, theirs) = (pace(&host, ours).await?, pace(&other, theirs).await?);
+        table.compare(&format!("{what}, {CLIENTS} clients"), ours, theirs, 0.8);
+    }
+    Ok(())
+}
+
+async fn started(
+    host: &str,
+    clients: usize,
+    span: Duration,
+    path: &str,
+    body: &Value,
+) -> anyhow::Result<Pace> {
+    let call = Call::post(path, body);
+    http_load(host, clients, span, move |_| call.clone()).await
+}
+
+/// Starts against the raw client.
+pub async fn starts(table: &mut Table, span: Duration) -> anyhow::Result<()> {
+    let stage = Stage::set().await?;
+    let host = &stage.registry.host;
+    let (large_spec, large_input) = large("large.v1");
+    let free = json!({"workflow_type": "free.v1", "task_queue": "bench"});
+    let types = [spec("bench.v1"), large_spec, free].into_iter();
+    Conn::open(host).await?.must(&Call::post("/registry/workers", &registration(0, types))).await?;
+    let input = json!({"day": "2026-05-01", "region": "eu"});
+    let body = json!({"input": input});
+    let path = "/workflows/bench.v1/start";
+    let raw = Raw::connect(&stage.temporal.address()).await?;
+    let raw_pace = async |clients: usize| {
+        let input = input.to_string().into_bytes();
+        load(vec![raw.clone(); clients], span, move |raw: Raw, _| {
+            let input = input.clone();
+            async move {
+                raw.start("bench.v1", "bench", input).await?;
+                Ok(raw)
+            }
+        })
+        .await
+    };
+    for clients in [1, CLIENTS] {
+        let (theirs, ours) = (raw_pace(clients).await?, started(host, clients, span, path, &body).await?);
+        table.compare(
+            &format!("start without name, {clients} clients, against the raw client"),
+            ours,
+            theirs,
+            0.95,
+        );
+    }
+    let named = json!({"input": input, "name": "bench run"});
+    let (theirs, ours) = (raw_pace(CLIENTS).await?, started(host, CLIENTS, span, path, &named).await?);
+    table.compare(&format!("start with name, {CLIENTS} clients, against the raw client"), ours, theirs, 0.85);
+    let body = json!({"input": large_input});
+    let theirs = started(host, CLIENTS, span, "/workflows/free.v1/start", &body).await?;
+    let ours = started(host, CLIENTS, span, "/workflows/large.v1/start", &body).await?;
+    table.compare("start with 10 KB input and 20 KB schema, against none", ours, theirs, 0.95);
+    Ok(())
+}
+
+/// Claims against one raw update at a time.
+pub async fn claims(table: &mut Table, span: Duration) -> anyhow::Result<()> {
+    let stage = Stage::set().await?;
+    let raw = Raw::connect(&stage.temporal.address()).await?;
+    let theirs = load(vec![raw], span, |raw: Raw, _| async move {
+        raw.claim().await?;
+        Ok(raw)
+    })
+    .await?;
+    for (clients, least) in [(1, 0.8), (32, 10.0), (512, 100.0)] {
+        let call = Call::post("/workflow-ids/claim", &json!({"name": "bench"}));
+        let ours = http_load(&stage.registry.host, clients, span, move |_| call.clone()).await?;
+        table.compare(
+            &format!("claims, {clients} clients, against one update at a time"),
+            ours,
+            theirs,
+            least,
+        );
+    }
+    Ok(())
+}
+
+/// Heartbeats of 10,000 workers against a bare POST handler, and what they cost in updates.
+pub async fn heartbeats(table: &mut Table, span: Duration) -> anyhow::Result<()> {
+    const WORKERS: u64 = 10_000;
+    let stage = Stage::set().await?;
+    let host = stage.registry.host.clone();
+    let began = Instant::now();
+    let mut registering = Vec::new();
+    for client in 0..CLIENTS as u64 {
+        let mut conn = Conn::open(&host).await?;
+        registering.push(tokio::spawn(async move {
+            for number in (client..WORKERS).step_by(CLIENTS) {
+                let mut body = registration(number, std::iter::empty());
+                body["ttl_seconds"] = 30.into();
+                conn.must(&Call::post("/registry/workers", &body)).await?;
+            }
+            anyhow::Ok(())
+        }));
+    }
+    for client in registering {
+        client.await??;
+    }
+    eprintln!("registered {WORKERS} workers in {:.1} s", began.elapsed().as_secs_f64());
+    let beat =
+        |number: u64| Call::post(&format!("/registry/workers/w{}/heartbeat", number % WORKERS), &json!({}));
+    let bulk = |number: u64| {
+        let ids = (0..1000).map(|i| json!({"worker_id": format!("w{}", (number * 1000 + i) % WORKERS)}));
+        Call::post("/registry/heartbeats", &json!({"workers": ids.collect::<Vec<_>>()}))
+    };
+    let mut conn = Conn::open(&host).await?;
+    for (what, kind) in [("heartbeat", 0), ("1,000 heartbeats in one call", 1)] {
+        let call = move |number: u64| if kind == 0 { beat(number) } else { bulk(number) };
+        let folder = tempfile::tempdir()?;
+        std::fs::write(folder.path().join("beat"), conn.must(&call(0)).await?.body)?;
+        std::fs::write(folder.path().join("one"), "{}")?;
+        std::fs::write(folder.path().join("list"), "{}")?;
+        let (_bare, other) = bare::start(folder.path()).await?;
+        let batches = "temporal_registry_ledger_batch_commands_count";
+        let before = stage.registry.metric(batches).await?;
+        let ours = http_load(&host, CLIENTS, span, call).await?;
+        let updates = stage.registry.metric(batches).await? - before;
+        let theirs = http_load(&other, CLIENTS, span, move |number| {
+            let Call { body, .. } = call(number);
+            Call { body, ..Call::post("/beat", &Value::Null) }
+        })
+        .await?;
+        table.compare(&format!("{what}, {CLIENTS} clients"), ours, theirs, 0.6);
+        let each = if kind == 0 { 1.0 } else { 1000.0 };
+        let beats = ours.per_second * span.as_secs_f64() * each;
+        table.row(
+            &format!("{what}: beats to one Temporal update"),
+            format!("{:.0}", beats / updates.max(1.0)),
+            format!("{updates:.0} updates"),
+            String::new(),
+            ">= 5000".to_owned(),
+        );
+    }
+    Ok(())
+}
+
+/// Registrations, and what a replica costs that holds them.
+pub async fn registrations(table: &mut Table) -> anyhow::Result<()> {
+    const WORKERS: u64 = 1_000;
+    let mut stage = Stage::set().await?;
+    let empty = stage.registry.resident_mib();
+    let host = stage.registry.host.clone();
+    let began = Instant::now();
+    let mut clients = Vec::new();
+    for client in 0..CLIENTS as u64 {
+        let mut conn = Conn::open(&host).await?;
+        clients.push(tokio::spawn(async move {
+            for number in (client..WORKERS).step_by(CLIENTS) {
+                let types = (0..5).map(|i| spec(&format!("bench-{}.v1", (number * 5 + i) % 1000)));
+                conn.must(&Call::post("/registry/workers", &registration(number, types))).await?;
+            }
+            anyhow::Ok(())
+        }));
+    }
+    for client in clients {
+        client.await??;
+    }
+    #[allow(clippy::cast_precision_loss, reason = "a rate for people")]
+    let rate = WORKERS as f64 / began.elapsed().as_secs_f64();
+    let what = format!("register {WORKERS} workers with 5 types each, {CLIENTS} clients");
+    table.row(&what, format!("{rate:.0}/s"), String::new(), String::new(), ">= 500/s".to_owned());
+    stage.restart().await?;
+    let ready = format!("{} ms", stage.registry.ready_after.as_millis());
+    table.row(
+        "ready after start, 1,000 types and workers",
+        ready,
+        String::new(),
+        String::new(),
+        "<= 1000 ms".into(),
+    );
+    let resident = format!("{} MiB", stage.registry.resident_mib());
+    table.row("memory, 1,000 types and workers", resident, String::new(), String::new(), "<= 60 MiB".into());
+    table.row("memory, empty", format!("{empty} MiB"), String::new(), String::new(), "<= 40 MiB".into());
+    Ok(())
+}
+
+/// What a read, a start and a claim cost as the registry grows, against themselves at 10 types.
+pub async fn growth(table: &mut Table, span: Duration) -> anyhow::Result<()> {
+    let mut first: Option<[Pace; 3]> = None;
+    for types in [10, 100, 1_000, 2_000] {
+        let stage = Stage::set().await?;
+        fill(&stage.registry, types).await?;
+        let host = &stage.registry.host;
+        let one = Call::get("/registry/workflows/bench-7.v1");
+        let read = http_load(host, CLIENTS, span, move |_| one.clone()).await?;
+        let body = json!({"input": {"day": "2026-05-01"}});
+        let start = started(host, CLIENTS, span, "/workflows/bench-7.v1/start", &body).await?;
+        let claim = started(host, CLIENTS, span, "/workflow-ids/claim", &json!({"name": "x"})).await?;
+        let now = [read, start, claim];
+        if let Some(first) = first {
+            for (what, (now, then)) in
+                ["GET one type", "start", "claim"].iter().zip(now.into_iter().zip(first))
+            {
+                table.compare(&format!("{what} with {types} types, against 10"), now, then, 0.9);
+            }
+        }
+        first = first.or(Some(now));
+    }
+    Ok(())
+}

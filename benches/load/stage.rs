@@ -1,0 +1,119 @@
+//! What is measured: a Temporal dev server in memory and the registry, each a process of its own.
+
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+use temporal_registry::dev_server::{DevServer, DevServerOptions};
+use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::process::{Child, Command};
+
+use crate::http::{Call, Conn};
+
+/// Temporal and one replica.
+pub struct Stage {
+    pub temporal: DevServer,
+    pub registry: Registry,
+}
+
+/// A registry process.
+pub struct Registry {
+    child: Child,
+    pub host: String,
+    /// From its start until it was ready.
+    pub ready_after: Duration,
+}
+
+impl Stage {
+    pub async fn set() -> anyhow::Result<Self> {
+        let port = std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
+        let options = DevServerOptions { program: None, port, ui_port: None, db: None };
+        let temporal = DevServer::start(options).await?;
+        let registry = Registry::start(&temporal.address()).await?;
+        Ok(Self { temporal, registry })
+    }
+
+    /// Ends the registry and starts another on what is there.
+    pub async fn restart(&mut self) -> anyhow::Result<()> {
+        self.registry.child.kill().await?;
+        self.registry = Registry::start(&self.temporal.address()).await?;
+        Ok(())
+    }
+}
+
+impl Registry {
+    async fn start(temporal: &str) -> anyhow::Result<Self> {
+        let began = Instant::now();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_temporal-registry"));
+        command.args(["serve", "--port", "0", "--temporal-address", temporal]);
+        command
+            .env("TEMPORAL_REGISTRY_AUTH_ENABLED", "false")
+            .env("TEMPORAL_REGISTRY_LOG_LEVEL", "warn")
+            .env("TEMPORAL_REGISTRY_ACCESS_LOG", "false")
+            .env("TEMPORAL_REGISTRY__OBSERVABILITY__AUDIT__ENABLED", "false");
+        command.stdout(Stdio::piped()).kill_on_drop(true);
+        let mut child = command.spawn()?;
+        let out = child.stdout.take().ok_or_else(|| anyhow::anyhow!("no output"))?;
+        let line = BufReader::new(out).lines().next_line().await?.unwrap_or_default();
+        let host = line.strip_prefix("listening on http://");
+        let host = host.ok_or_else(|| anyhow::anyhow!("the registry did not start: {line}"))?.to_owned();
+        let mut conn = Conn::open(&host).await?;
+        while conn.send(&Call::get("/ready")).await?.status != 200 {
+            anyhow::ensure!(began.elapsed() < Duration::from_secs(60), "the registry is not ready");
+        }
+        Ok(Self { child, host, ready_after: began.elapsed() })
+    }
+
+    /// Resident memory in MiB.
+    pub fn resident_mib(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id().unwrap_or_default()));
+        let status = status.unwrap_or_default();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let kib = line.and_then(|line| line.trim().trim_end_matches("kB").trim().parse::<u64>().ok());
+        kib.unwrap_or_default() / 1024
+    }
+
+    /// The value of a metric, its series added up.
+    pub async fn metric(&self, name: &str) -> anyhow::Result<f64> {
+        let reply = Conn::open(&self.host).await?.must(&Call::get("/metrics")).await?;
+        let text = String::from_utf8_lossy(&reply.body).into_owned();
+        let of = |line: &str| {
+            let rest = line.strip_prefix(name)?;
+            (rest.starts_with(['{', ' '])).then(|| rest.rsplit(' ').next()?.parse::<f64>().ok())?
+        };
+        Ok(text.lines().filter_map(of).sum())
+    }
+}
+
+/// The registration of worker `number`, which serves some types and lives for an hour.
+pub fn registration(number: u64, types: impl Iterator<Item = Value>) -> Value {
+    json!({
+        "worker_id": format!("w{number}"), "task_queue": "bench", "ttl_seconds": 3600,
+        "workflows": types.collect::<Vec<_>>(),
+    })
+}
+
+/// A spec of about 500 bytes.
+pub fn spec(name: &str) -> Value {
+    json!({
+        "workflow_type": name, "task_queue": "bench", "description": "Writes the report of a day for a region",
+        "input_schema": {
+            "type": "object", "required": ["day"],
+            "properties": {"day": {"type": "string", "maxLength": 10}, "region": {"enum": ["eu", "us", "ap"]}},
+        },
+        "labels": {"team": "reports"}, "tags": ["nightly"], "owner": "reports@example.com",
+    })
+}
+
+/// A spec with an input schema of about 20 KB, and an input for it of about 10 KB.
+pub fn large(name: &str) -> (Value, Value) {
+    let described = "One of the many fields of a document as large as they come in practice, with its rules";
+    let field = |n: usize| {
+        (format!("field_{n:03}"), json!({"type": "string", "maxLength": 200, "description": described}))
+    };
+    let properties: serde_json::Map<String, Value> = (0..125).map(field).collect();
+    let value = |n: usize| (format!("field_{n:03}"), Value::from("x".repeat(64)));
+    let input: serde_json::Map<String, Value> = (0..125).map(value).collect();
+    let schema = json!({"type": "object", "properties": properties, "additionalProperties": false});
+    (json!({"workflow_type": name, "task_queue": "bench", "input_schema": schema}), input.into())
+}
