@@ -66,6 +66,7 @@ $(CURDIR)/.tools/bin/cargo-deny:
 record soak capacity: tools
 	cargo build --locked --bin temporal-registry --example proof
 	target/debug/examples/proof $@
+
 # Takes some minutes and the whole machine; `make bench ROWS="reads claims"` runs some groups only.
 bench: tools
 	cargo bench --locked --bench load -- $(ROWS)

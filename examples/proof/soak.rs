@@ -88,7 +88,7 @@ async fn versions(places: Arc<Places>, counts: Arc<Counts>) -> u64 {
         let at = |n: usize, query: &str| format!("{}/registry/workflows/soak.v1{query}", places.borrow()[n]);
         send(&http, &counts, Method::PUT, || at(0, ""), &body).await;
         let read = send(&http, &counts, Method::GET, || at(1, "?consistent=true"), &Value::Null).await;
-        lost += u64::from(read["version"] != version.to_string());
+        lost += u64::from(read["version"].as_str() != Some(version.to_string().as_str()));
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     lost
@@ -167,7 +167,7 @@ pub async fn run() -> anyhow::Result<()> {
         |part: &[Sample]| part.iter().map(|s| s.resident_bytes).sum::<u64>() / part.len().max(1) as u64;
     let (early, late) = (mean(&samples[quarter..2 * quarter]), mean(&samples[3 * quarter..]));
     let done = counts.done.load(Relaxed) + claims as u64;
-    println!("\n| {:24} | {:>12} |\n|{:-<26}|{:->14}|", "soak", format!("{minutes} min"), "", "");
+    println!("\n| {:25} | {:>12} |\n|{:-<27}|{:->14}|", "soak", format!("{minutes} min"), "", "");
     for (what, value) in [
         ("operations", done),
         ("of these claims", claims as u64),
@@ -184,7 +184,7 @@ pub async fn run() -> anyhow::Result<()> {
         ("memory, last quarter, KiB", late >> 10),
         ("state bytes", samples.last().map_or(0, |s| s.state_bytes)),
     ] {
-        println!("| {what:24} | {value:>12} |");
+        println!("| {what:25} | {value:>12} |");
     }
     anyhow::ensure!(lost == 0, "{lost} acknowledged puts were not read");
     anyhow::ensure!(late < early + GROWTH_BYTES, "memory grows: {early} to {late} bytes resident");
