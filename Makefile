@@ -4,6 +4,9 @@
 # make bench    how fast it is, against the raw client and a bare server
 # make lint     format, clippy, documentation, dependencies
 # make openapi  write openapi/openapi.json
+# make soak     a mixed load with kills and cuts for MINUTES=10, and a table of what came of it
+# make capacity a large registry, and how long things take
+# make record   record histories for the replay tests, those that are missing
 
 SHELL := /bin/bash
 PYTHON ?= python3
@@ -17,7 +20,7 @@ export TEST_PYTHON ?= $(VENV)/bin/python
 CARGO_DENY := $(or $(shell command -v cargo-deny 2>/dev/null),$(CURDIR)/.tools/bin/cargo-deny)
 CARGO_DENY_VERSION := 0.20.2
 
-.PHONY: tools dev test bench lint fmt clippy doc deny advisories openapi
+.PHONY: tools dev test bench lint fmt clippy doc deny advisories openapi record soak capacity
 
 tools: $(STAMP)
 
@@ -59,6 +62,10 @@ advisories: $(CARGO_DENY)
 # Without optimisation it builds three times as fast, and it has little to do.
 $(CURDIR)/.tools/bin/cargo-deny:
 	CARGO_PROFILE_DEV_DEBUG=0 cargo install cargo-deny --debug --locked --version $(CARGO_DENY_VERSION) --root $(CURDIR)/.tools
+
+record soak capacity: tools
+	cargo build --locked --bin temporal-registry --example proof
+	target/debug/examples/proof $@
 
 # Takes some minutes and the whole machine; `make bench ROWS="reads claims"` runs some groups only.
 bench: tools

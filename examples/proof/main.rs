@@ -1,12 +1,24 @@
-//! What proves the registry beyond the test suite: `cargo run --example proof -- record|soak|capacity`, or `make record`,
-//! `make soak`, `make capacity`.
+//! What proves the registry beyond the test suite: `make record`, `make soak`, `make capacity`.
 
+mod capacity;
+#[path = "../../tests/whole/clients.rs"]
+#[allow(dead_code, reason = "the tests use more of it")]
+mod clients;
+#[path = "../../tests/whole/harness.rs"]
+#[allow(dead_code, reason = "the tests use more of it")]
+mod harness;
+#[path = "../../tests/whole/link.rs"]
+#[allow(dead_code, reason = "the tests use more of it")]
+mod link;
 mod record;
+mod soak;
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
     match std::env::args().nth(1).as_deref() {
         Some("record") => record::all().await,
+        Some("soak") => soak::run().await,
+        Some("capacity") => capacity::run().await,
         other => anyhow::bail!("what to do: record, soak or capacity, not {other:?}"),
     }
 }

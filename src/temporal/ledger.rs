@@ -347,11 +347,13 @@ impl From<CallError> for Attempt {
     }
 }
 
-/// Failures of an update that speak of a hand-over: the batch may or may not be in the state that was handed over, and
-/// the ring of last batches tells.
+/// Failures of an update that speak of a hand-over or a failover: the batch may or may not be in the state that was handed
+/// over, and the ring of last batches tells.
 fn is_passing(message: &str) -> bool {
     message.contains(HANDING_OVER)
         || message.contains(AWAITING_STATE)
         || message.contains("completed before the Update")
         || message.contains("was aborted")
+        // A worker that lost its connection amid a workflow task may answer the next one without a word on its updates.
+        || message.contains("wasn't processed by worker")
 }

@@ -3,8 +3,10 @@
 mod attributes;
 mod batches;
 mod bulk;
+mod envelope;
 mod fixtures;
 mod health;
+mod hostile;
 mod idempotency;
 mod limits;
 mod model;

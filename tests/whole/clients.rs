@@ -15,6 +15,9 @@ use crate::harness::until;
 /// Longest time any request may take to be answered, whatever is cut: the deadlines of the registry and some slack.
 pub const ANSWERED_WITHIN: Duration = Duration::from_secs(20);
 
+/// For a replica that gives writes up sooner.
+pub const SHORT_DEADLINE: (&str, &str) = ("TEMPORAL_REGISTRY__LIMITS__WRITE_DEADLINE_SECONDS", "2");
+
 /// Where the replicas are now; a replica that comes back changes its place.
 pub type Places = watch::Sender<Vec<String>>;
 

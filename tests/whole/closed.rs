@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde_json::json;
 use tokio::process::Command;
 
+use crate::clients::SHORT_DEADLINE;
 use crate::harness::{Registry, Temporal, until, worker};
 
 const AGAIN: &str = "started it again with";
@@ -52,8 +53,8 @@ async fn one_of_two_replicas_restarts_it_with_its_state() {
     let address = temporal.address();
     let (log_a, log_b) = (folder.path().join("a.log"), folder.path().join("b.log"));
     let logs = [log_a.as_path(), log_b.as_path()];
-    let a = Registry::start_logging(&address, &log_a).await;
-    let b = Registry::start_logging(&address, &log_b).await;
+    let a = Registry::start_logging(&address, &[], &log_a).await;
+    let b = Registry::start_logging(&address, &[], &log_b).await;
     a.must("/registry/workers", &worker("w", "q", 600, &["kept.v1"])).await;
     claim(&a, "kept-r1").await;
     let epoch = a.get("/registry/workers/w").await.body["epoch"].clone();
@@ -101,8 +102,8 @@ async fn a_run_started_with_no_state_is_given_the_last_one() {
     let (log_a, log_b) = (folder.path().join("a.log"), folder.path().join("b.log"));
     // Before there is any replica, or any state.
     start_with_no_input(&address).await;
-    let a = Registry::start_logging(&address, &log_a).await;
-    let b = Registry::start_logging(&address, &log_b).await;
+    let a = Registry::start_logging(&address, &[], &log_a).await;
+    let b = Registry::start_logging(&address, &[], &log_b).await;
     a.must("/registry/workers", &worker("w", "q", 600, &["kept.v1"])).await;
     claim(&a, "kept-r1").await;
 
@@ -129,7 +130,7 @@ async fn a_run_started_with_no_state_is_given_the_last_one() {
     assert!(a.stop().await.success() && b.stop().await.success());
     start_with_no_input(&address).await;
     let log_c = folder.path().join("c.log");
-    let c = Registry::start_logging(&address, &log_c).await;
+    let c = Registry::start_logging(&address, &[], &log_c).await;
     assert_eq!(said(&[&log_c], GAVE), 1);
     claim(&c, "kept-r3").await;
     assert_eq!(c.get("/registry/workers/w").await.status, 200);
@@ -148,7 +149,7 @@ async fn a_state_of_a_newer_release_is_refused_and_kept() {
     let temporal = Temporal::start().await;
     let address = temporal.address();
     let log = folder.path().join("log");
-    let registry = Registry::start_logging(&address, &log).await;
+    let registry = Registry::start_logging(&address, &[SHORT_DEADLINE], &log).await;
     registry.must("/registry/workers", &worker("w", "q", 600, &["kept.v1"])).await;
     assert_eq!(registry.post("/registry/shutdown", &json!({})).await.status, 202);
     registry.until("not ready", async || registry.get("/ready").await.status == 503).await;

@@ -6,11 +6,9 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 use tokio::sync::watch;
 
-use crate::clients::{ANSWERED_WITHIN, Claimers, settle};
+use crate::clients::{ANSWERED_WITHIN, Claimers, SHORT_DEADLINE, settle};
 use crate::harness::{Registry, Temporal, until, worker};
 use crate::link::{Link, Way};
-
-const SHORT_DEADLINE: (&str, &str) = ("TEMPORAL_REGISTRY__LIMITS__WRITE_DEADLINE_SECONDS", "2");
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn claims_are_exact_whatever_becomes_of_the_link() {

@@ -16,6 +16,14 @@ pub fn free_port() -> u16 {
     listener.local_addr().expect("its address").port()
 }
 
+/// The program under test: Cargo names it to tests; examples lie beside it.
+pub fn program() -> PathBuf {
+    let beside =
+        || std::env::current_exe().ok()?.parent()?.parent().map(|folder| folder.join("temporal-registry"));
+    let named = option_env!("CARGO_BIN_EXE_temporal-registry").map(PathBuf::from);
+    named.or_else(beside).expect("the folder of this program")
+}
+
 /// A Temporal dev server of this test's own.
 pub struct Temporal {
     pub server: DevServer,
@@ -86,13 +94,13 @@ impl Registry {
     }
 
     /// The same, with its log in a file.
-    pub async fn start_logging(temporal: &str, log: &Path) -> Self {
+    pub async fn start_logging(temporal: &str, env: &[(&str, &str)], log: &Path) -> Self {
         let log = std::fs::File::create(log).expect("a log file");
-        Self::launch(temporal, &[], &[], log.into()).await
+        Self::launch(temporal, &[], env, log.into()).await
     }
 
     async fn launch(temporal: &str, arguments: &[&str], env: &[(&str, &str)], log: Stdio) -> Self {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_temporal-registry"));
+        let mut command = Command::new(program());
         command.args(["serve", "--port", "0", "--temporal-address", temporal]).args(arguments);
         command.env("TEMPORAL_REGISTRY_AUTH_ENABLED", "false").env("TEMPORAL_REGISTRY_LOG_LEVEL", "warn");
         command

@@ -8,6 +8,7 @@ mod cuts;
 mod dev;
 mod events;
 mod harness;
+mod histories;
 mod link;
 mod outage;
 mod pollers;

@@ -6,10 +6,10 @@ use std::process::Output;
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::harness::{Registry, Temporal, worker};
+use crate::harness::{Registry, Temporal, program, worker};
 
 async fn command(temporal: &str, namespace: &str, arguments: &[&str]) -> Output {
-    let mut command = tokio::process::Command::new(env!("CARGO_BIN_EXE_temporal-registry"));
+    let mut command = tokio::process::Command::new(program());
     command.args(arguments).env("TEMPORAL_ADDRESS", temporal).env("TEMPORAL_NAMESPACE", namespace);
     command.env("TEMPORAL_REGISTRY_LOG_LEVEL", "warn").kill_on_drop(true);
     let run = tokio::time::timeout(std::time::Duration::from_secs(90), command.output());

@@ -1,0 +1,192 @@
+//! A mixed load for minutes while links are cut and a replica is killed again and again: nothing acknowledged is lost, no
+//! number is given twice, and memory does not grow with time.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::time::{Duration, Instant};
+
+use reqwest::Method;
+use serde_json::{Value, json};
+use tokio::sync::watch;
+
+use crate::clients::{ANSWERED_WITHIN, Claimers, Places, SHORT_DEADLINE};
+use crate::harness::{Registry, Temporal, worker};
+use crate::link::{Link, Way};
+
+const WORKERS: usize = 100;
+const TYPES: usize = 20;
+/// Growth of memory that counts as none: allocators and caches breathe.
+const GROWTH_BYTES: u64 = 24 << 20;
+
+#[derive(Default)]
+struct Counts {
+    done: AtomicU64,
+    unanswered: AtomicU64,
+    stop: AtomicBool,
+}
+
+impl Counts {
+    fn running(&self) -> bool {
+        !self.stop.load(Relaxed)
+    }
+}
+
+/// Sends until it is taken; what is unavailable is sent again.
+async fn send(
+    http: &reqwest::Client,
+    counts: &Counts,
+    method: Method,
+    place: impl Fn() -> String,
+    body: &Value,
+) -> Value {
+    loop {
+        let request = http.request(method.clone(), place()).json(body).timeout(ANSWERED_WITHIN);
+        if let Ok(answer) = request.send().await {
+            let status = answer.status();
+            assert!(
+                status.is_success() || status.is_server_error() || status == 404,
+                "{method} {}: {status}",
+                place()
+            );
+            if status.is_success()
+                && let Ok(body) = answer.json().await
+            {
+                counts.done.fetch_add(1, Relaxed);
+                return body;
+            }
+        }
+        counts.unanswered.fetch_add(1, Relaxed);
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+/// Workers register and heartbeat, each with a replica of its own choice every time.
+async fn workers(places: Arc<Places>, counts: Arc<Counts>) {
+    let http = reqwest::Client::new();
+    let mut turn = 0;
+    while counts.running() {
+        turn += 1;
+        let (n, place) = (turn % WORKERS, || places.borrow()[turn % 2].clone());
+        let (id, kind) = (format!("w-{n}"), format!("type-{}.v1", n % TYPES));
+        let path = format!("/registry/workers/{id}/heartbeat");
+        let beat = send(&http, &counts, Method::POST, || place() + &path, &json!({})).await;
+        if beat["status"] == "reregister" {
+            let body = worker(&id, "q", 60, &[&kind]);
+            send(&http, &counts, Method::POST, || place() + "/registry/workers", &body).await;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
+/// Puts one version after the other, reads it elsewhere, and gives what it found lost.
+async fn versions(places: Arc<Places>, counts: Arc<Counts>) -> u64 {
+    let (http, mut version, mut lost) = (reqwest::Client::new(), 0_u64, 0);
+    while counts.running() {
+        version += 1;
+        let body = json!({"workflow_type": "soak.v1", "task_queue": "q", "version": version.to_string()});
+        let at = |n: usize, query: &str| format!("{}/registry/workflows/soak.v1{query}", places.borrow()[n]);
+        send(&http, &counts, Method::PUT, || at(0, ""), &body).await;
+        let read = send(&http, &counts, Method::GET, || at(1, "?consistent=true"), &Value::Null).await;
+        lost += u64::from(read["version"].as_str() != Some(version.to_string().as_str()));
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    lost
+}
+
+struct Sample {
+    resident_bytes: u64,
+    state_bytes: u64,
+    run_id: String,
+}
+
+async fn sample(registry: &Registry) -> Sample {
+    let status = registry.get("/registry/status").await.body;
+    Sample {
+        resident_bytes: registry.resident_bytes(),
+        state_bytes: status["state_bytes"].as_u64().unwrap_or(0),
+        run_id: status["run_id"].as_str().unwrap_or_default().to_owned(),
+    }
+}
+
+pub async fn run() -> anyhow::Result<()> {
+    let minutes: f64 = std::env::var("MINUTES").map_or(Ok(10.0), |text| text.parse())?;
+    let lasting = Duration::from_secs_f64(minutes * 60.0);
+    let temporal = Temporal::start().await;
+    let links = [Link::to(&temporal.address()).await, Link::to(&temporal.address()).await];
+    let start = async |at: usize| Registry::start_with(&links[at].address, &[SHORT_DEADLINE]).await;
+    // The first lives all the time, so that its memory tells something; the second is killed.
+    let (lasts, mut dies) = (start(0).await, start(1).await);
+    let places = Arc::new(watch::channel(vec![lasts.url.clone(), dies.url.clone()]).0);
+    let counts = Arc::new(Counts::default());
+    let working = tokio::spawn(workers(places.clone(), counts.clone()));
+    let putting = tokio::spawn(versions(places.clone(), counts.clone()));
+    let claimers = Claimers::start(&places, 8, 50);
+    let (began, mut samples, mut runs) = (Instant::now(), Vec::new(), BTreeSet::new());
+    let (mut kills, mut cuts, mut slowest) = (0, 0, Duration::ZERO);
+    for round in 0_usize.. {
+        if began.elapsed() >= lasting {
+            break;
+        }
+        let link = &links[round / 2 % 2];
+        match round % 4 {
+            0 => link.cut(),
+            1 => {
+                dies.kill().await;
+                dies = start(1).await;
+                places.send_replace(vec![lasts.url.clone(), dies.url.clone()]);
+                kills += 1;
+            }
+            2 => {
+                link.set(Way::Gone);
+                tokio::time::sleep(Duration::from_millis(800)).await;
+            }
+            _ => {
+                link.set(Way::Stalled);
+                tokio::time::sleep(Duration::from_millis(1_200)).await;
+            }
+        }
+        cuts += usize::from(round % 4 != 1);
+        link.set(Way::Open);
+        slowest = slowest.max(claimers.more(200).await);
+        // Most of the time all is well.
+        let well = tokio::time::Instant::now() + Duration::from_secs(4);
+        while tokio::time::Instant::now() < well {
+            let now = sample(&lasts).await;
+            runs.insert(now.run_id.clone());
+            samples.push(now);
+            tokio::time::sleep(Duration::from_millis(500)).await;
+        }
+    }
+    counts.stop.store(true, Relaxed);
+    let (claims, retries) = claimers.checked().await;
+    working.await?;
+    let lost = putting.await?;
+    let quarter = samples.len() / 4;
+    let mean =
+        |part: &[Sample]| part.iter().map(|s| s.resident_bytes).sum::<u64>() / part.len().max(1) as u64;
+    let (early, late) = (mean(&samples[quarter..2 * quarter]), mean(&samples[3 * quarter..]));
+    let done = counts.done.load(Relaxed) + claims as u64;
+    println!("\n| {:25} | {:>12} |\n|{:-<27}|{:->14}|", "soak", format!("{minutes} min"), "", "");
+    for (what, value) in [
+        ("operations", done),
+        ("of these claims", claims as u64),
+        ("unanswered, sent again", counts.unanswered.load(Relaxed) + retries),
+        ("lost", lost),
+        // The claimers' check ends the run otherwise.
+        ("duplicated", 0),
+        ("hand-overs", runs.len().saturating_sub(1) as u64),
+        ("failovers (kill -9)", kills),
+        ("cuts", cuts as u64),
+        ("200 claims at worst, ms", slowest.as_millis() as u64),
+        ("memory at start, KiB", samples.first().map_or(0, |s| s.resident_bytes) >> 10),
+        ("memory, 2nd quarter, KiB", early >> 10),
+        ("memory, last quarter, KiB", late >> 10),
+        ("state bytes", samples.last().map_or(0, |s| s.state_bytes)),
+    ] {
+        println!("| {what:25} | {value:>12} |");
+    }
+    anyhow::ensure!(lost == 0, "{lost} acknowledged puts were not read");
+    anyhow::ensure!(late < early + GROWTH_BYTES, "memory grows: {early} to {late} bytes resident");
+    Ok(())
+}

@@ -1,0 +1,94 @@
+//! The state between two runs, as Temporal keeps it: what every release wrote is read, what none of them wrote is refused.
+
+use proptest::prelude::*;
+use serde_json::{Value, json};
+use temporal_registry::{
+    registry::{Registry, State},
+    temporal::codec::{self, CodecError, STATE_VERSION},
+};
+use temporalio_common::{data_converters::RawValue, protos::temporal::api::common::v1::Payload};
+
+/// The recorded state of each version, oldest first.
+const RECORDED: [&str; STATE_VERSION as usize] = [include_str!("../fixtures/state-v1.json")];
+
+fn plain(value: &Value) -> RawValue {
+    RawValue::new(vec![codec::of_value(value)])
+}
+
+#[test]
+fn a_state_of_every_version_is_read() {
+    for (before, recorded) in RECORDED.iter().enumerate() {
+        let recorded: Value = serde_json::from_str(recorded).unwrap();
+        let state = codec::decode_state(&plain(&json!({"version": before + 1, "state": recorded}))).unwrap();
+        state.check().unwrap();
+        // As this release writes it, compressed or not.
+        let again = codec::decode_state(&codec::encode_state(&state).unwrap()).unwrap();
+        assert_eq!(serde_json::to_value(&again).unwrap(), serde_json::to_value(&state).unwrap());
+        assert!(!Registry::new(again).state().is_blank());
+    }
+}
+
+#[test]
+fn what_is_no_state_is_refused() {
+    let newer = codec::decode_state(&plain(&json!({"version": STATE_VERSION + 1, "state": {}}))).unwrap_err();
+    assert!(matches!(newer, CodecError::Newer(version) if version == STATE_VERSION + 1), "{newer}");
+    assert!(newer.to_string().contains("run a newer release"));
+    for value in [json!({}), json!(7), json!([]), json!({"version": 1}), json!({"version": -1, "state": {}})]
+    {
+        assert!(codec::decode_state(&plain(&value)).is_err(), "{value}");
+    }
+    let unknown = Payload { data: b"{}".to_vec(), ..Payload::default() };
+    assert!(matches!(codec::decode_state(&RawValue::new(vec![unknown])), Err(CodecError::Encoding(_))));
+    assert!(codec::decode_state(&RawValue::new(Vec::new())).unwrap().is_blank());
+}
+
+/// Somebody may have edited an export.
+#[test]
+fn a_state_that_contradicts_itself_is_found_out() {
+    let good: Value = serde_json::from_str(RECORDED[0]).unwrap();
+    let check = |value: &Value| serde_json::from_value::<State>(value.clone()).unwrap().check();
+    check(&good).unwrap();
+    let slug = good["slugs"].as_object().unwrap().keys().next().unwrap().clone();
+    for (pointer, wrong, why) in [
+        (format!("/slugs/{slug}/slug"), json!("other"), "holds what is called"),
+        (format!("/slugs/{slug}/changed"), json!(0), "changed at 0"),
+        (format!("/slugs/{slug}/changed"), json!(u64::MAX), "but the registry's revision is"),
+        ("/revision".to_owned(), json!(1), "but the registry's revision is"),
+        (format!("/slugs/{slug}/changed"), good["tombstones"][0][0].clone(), "like another"),
+    ] {
+        let mut bad = good.clone();
+        *bad.pointer_mut(&pointer).unwrap() = wrong;
+        let found = check(&bad).unwrap_err();
+        assert!(found.contains(why), "{pointer}: {found}");
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
+
+    /// Bytes that were damaged on their way are refused or read as another state, but nothing worse happens.
+    #[test]
+    fn damage_is_survived(at in any::<prop::sample::Index>(), to in any::<u8>(), cut in any::<bool>(), pack in any::<bool>()) {
+        let state: State = serde_json::from_str(RECORDED[0]).unwrap();
+        let mut raw = if pack {
+            codec::encode_state(&state).unwrap()
+        } else {
+            plain(&json!({"version": 1, "state": state}))
+        };
+        let data = &mut raw.payloads[0].data;
+        let at = at.index(data.len());
+        if cut { data.truncate(at) } else { data[at] = to }
+        if let Ok(state) = codec::decode_state(&raw) && state.check().is_ok() {
+            Registry::new(state).changes_since(0, 0, 1_000);
+        }
+    }
+
+    /// Any bytes whatever, under either encoding.
+    #[test]
+    fn noise_is_refused(data in proptest::collection::vec(any::<u8>(), 0..200), packed in any::<bool>()) {
+        let encoding: &[u8] = if packed { b"binary/zstd+json" } else { b"json/plain" };
+        let metadata = [("encoding".to_owned(), encoding.to_vec())].into();
+        let raw = RawValue::new(vec![Payload { metadata, data, ..Payload::default() }]);
+        prop_assert!(codec::decode_state(&raw).is_err());
+    }
+}
