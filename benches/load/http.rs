@@ -67,6 +67,7 @@ impl Conn {
         if let Some((name, value)) = &call.header {
             request = request.header(*name, value);
         }
+        self.sender.ready().await?;
         let answer = self.sender.send_request(request.body(Full::new(call.body.clone()))?).await?;
         let status = answer.status();
         let etag = answer.headers().get("etag").and_then(|tag| tag.to_str().ok()).map(str::to_owned);

@@ -13,11 +13,14 @@ use crate::table::Table;
 /// Clients in the rows that do not name another number.
 const CLIENTS: usize = 32;
 
-/// Registers types, 100 to a worker.
+/// Types of one worker.
+const TYPES_EACH: u64 = 5;
+
+/// Registers types, some to a worker.
 async fn fill(registry: &Registry, types: u64) -> anyhow::Result<()> {
     let mut conn = Conn::open(&registry.host).await?;
-    for worker in 0..types.div_ceil(100) {
-        let of_worker = worker * 100..types.min((worker + 1) * 100);
+    for worker in 0..types.div_ceil(TYPES_EACH) {
+        let of_worker = worker * TYPES_EACH..types.min((worker + 1) * TYPES_EACH);
         let specs = of_worker.map(|number| spec(&format!("bench-{number}.v1")));
         conn.must(&Call::post("/registry/workers", &registration(worker, specs))).await?;
     }
@@ -231,7 +234,7 @@ pub async fn registrations(table: &mut Table) -> anyhow::Result<()> {
 /// What a read, a start and a claim cost as the registry grows, against themselves at 10 types.
 pub async fn growth(table: &mut Table, span: Duration) -> anyhow::Result<()> {
     let mut first: Option<[Pace; 3]> = None;
-    for types in [10, 100, 1_000, 2_000] {
+    for types in [10, 100, 1_000, 10_000] {
         let stage = Stage::set().await?;
         fill(&stage.registry, types).await?;
         let host = &stage.registry.host;

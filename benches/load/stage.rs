@@ -50,7 +50,8 @@ impl Registry {
             .env("TEMPORAL_REGISTRY_AUTH_ENABLED", "false")
             .env("TEMPORAL_REGISTRY_LOG_LEVEL", "warn")
             .env("TEMPORAL_REGISTRY_ACCESS_LOG", "false")
-            .env("TEMPORAL_REGISTRY__OBSERVABILITY__AUDIT__ENABLED", "false");
+            .env("TEMPORAL_REGISTRY__OBSERVABILITY__AUDIT__ENABLED", "false")
+            .env("TEMPORAL_REGISTRY__LIMITS__TYPES_MAX", "10000");
         command.stdout(Stdio::piped()).kill_on_drop(true);
         let mut child = command.spawn()?;
         let out = child.stdout.take().ok_or_else(|| anyhow::anyhow!("no output"))?;

@@ -47,7 +47,7 @@ impl Gauges {
         self.metrics.history_events_max.set(HISTORY_EVENTS_MAX);
         self.metrics.history_bytes_max.set(HISTORY_BYTES_MAX);
         let mut every = tokio::time::interval(EVERY);
-        let (mut run_id, mut pairs) = (String::new(), BTreeSet::new());
+        let (mut run_id, mut pairs) = (Arc::<str>::from(""), BTreeSet::new());
         for round in (0..WORKERS_EVERY).cycle() {
             every.tick().await;
             let view = self.mirror.view();

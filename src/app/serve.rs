@@ -16,7 +16,12 @@ use super::tls::{Certificates, serve_on};
 use crate::{
     config::{AuthSettings, HealthSettings, Role, Settings, TokenSettings},
     fleet::Fleet,
-    http::{self, auth, limits::LimitSettings, state::AppState, static_workers::StaticWorkers},
+    http::{
+        self, auth,
+        limits::LimitSettings,
+        state::{AppState, Parts},
+        static_workers::StaticWorkers,
+    },
     registry::{Limits, PreservationRules},
     schema::ValidatorCache,
     seams::{Reads, Writes},
@@ -158,7 +163,7 @@ fn state(settings: &Settings, replica: &Replica, stop: &CancellationToken) -> Ap
     let reconciles =
         AttributeReconciler::start(replica.link.clone(), reads.clone(), writes.clone(), desk.book());
     let runs = Arc::new(LiveRuns::new(replica.link.clone(), dispatch.clone()));
-    AppState {
+    AppState::from(Parts {
         readiness: Arc::new(Ready { reads: reads.clone(), stop: stop.clone() }),
         metrics: Arc::new(RequestMetrics(replica.metrics.clone())),
         writes,
@@ -174,7 +179,8 @@ fn state(settings: &Settings, replica: &Replica, stop: &CancellationToken) -> Ap
         fleet,
         queues: replica.pollers.clone(),
         own_queue: settings.registry.task_queue.as_str().into(),
-    }
+        answers: Arc::default(),
+    })
 }
 
 fn door(settings: &Settings) -> anyhow::Result<http::Settings> {

@@ -1,15 +1,16 @@
 //! GET /registry/workflows: the whole catalogue, or what one looks for in it.
 
 use axum::extract::State;
-use axum::http::HeaderMap;
+use axum::http::{HeaderMap, Uri};
 use axum::response::Response;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::routes;
 
+use super::answers::answer;
 use super::auth::Role;
 use super::endpoint::{Endpoint, Routes};
-use super::etag::unless_known;
+use super::etag::ETag;
 use super::labels::Labels;
 use super::page::Page;
 use super::params::ApiQuery;
@@ -18,7 +19,6 @@ use super::serving::Serving;
 use super::shapes::WorkflowShape;
 use super::state::AppState;
 use crate::{
-    clock,
     registry::{Spec, TypeEntry},
     view::View,
 };
@@ -78,14 +78,21 @@ struct WorkflowList {
 async fn list_workflows(
     State(state): State<AppState>,
     ApiQuery(filter): ApiQuery<WorkflowFilter>,
+    uri: Uri,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
+    answer(&state, &uri, &headers, |view, serving| list(&filter, view, serving))
+}
+
+fn list<'v>(
+    filter: &WorkflowFilter,
+    view: &'v View,
+    serving: &Serving<'v>,
+) -> Result<(ETag, WorkflowList), Problem> {
     let page = Page::new(filter.limit, filter.page_token.as_deref())?;
     let labels = Labels::read(&filter.label)?;
-    let view = state.reads.view();
-    let serving = Serving::new(&view, state.fleet.judge(&view, clock::now_ms()));
     let fits = |entry: &TypeEntry| {
-        fits(&filter, &labels, &view, entry)
+        fits(filter, &labels, view, entry)
             && filter.healthy.is_none_or(|healthy| serving.is_served(entry) == healthy)
     };
     let entries = view.types.values().map(|entry| &**entry).filter(|entry| fits(entry));
@@ -102,10 +109,8 @@ async fn list_workflows(
     found.sort_unstable_by(|(left, _), (right, _)| left.cmp(right));
     let (found, next_page_token) = page.cut(found, |(key, _)| key);
     let tag = serving.list_etag(found.iter().map(|(_, entry)| *entry), next_page_token.as_deref());
-    unless_known(&tag, &headers, || {
-        let workflows = found.iter().map(|(_, entry)| serving.shape(entry)).collect();
-        WorkflowList { workflows, next_page_token }
-    })
+    let workflows = found.iter().map(|(_, entry)| serving.shape(entry)).collect();
+    Ok((tag, WorkflowList { workflows, next_page_token }))
 }
 
 fn fits(filter: &WorkflowFilter, labels: &Labels<'_>, view: &View, entry: &TypeEntry) -> bool {

@@ -1,9 +1,6 @@
 //! Entity tags and the conditions on them (RFC 9110 section 8.8.3 and 13).
 
-use axum::Json;
-use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
-use axum::response::{IntoResponse, Response};
-use serde::Serialize;
+use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
 
 use super::code::Code;
 use super::problem::Problem;
@@ -29,19 +26,6 @@ impl ETag {
         let condition = Condition::read(headers, &header::IF_NONE_MATCH)?;
         Ok(condition.is_some_and(|condition| condition.names(Some(self), false)))
     }
-}
-
-/// 200 with this body and tag, or 304 when the client has it already.
-pub fn unless_known<T: Serialize>(
-    tag: &ETag,
-    headers: &HeaderMap,
-    body: impl FnOnce() -> T,
-) -> Result<Response, Problem> {
-    let tag_header = [(header::ETAG, tag.header())];
-    if tag.is_known_to(headers)? {
-        return Ok((StatusCode::NOT_MODIFIED, tag_header).into_response());
-    }
-    Ok((tag_header, Json(body())).into_response())
 }
 
 /// Checks `If-Match` (strong comparison) against what is there now; `None` when nothing is.

@@ -9,6 +9,7 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use tokio::sync::OwnedSemaphorePermit;
 
+use super::answers::Answers;
 use super::auth::{Authenticator, Role};
 use super::code::Code;
 use super::edge;
@@ -48,6 +49,7 @@ pub(super) struct Shared {
     pub auth: Authenticator,
     pub limits: Limits,
     pub reads: Arc<dyn Reads>,
+    pub answers: Arc<Answers>,
 }
 
 /// The layer around each route.
@@ -105,7 +107,11 @@ async fn answered(
     }
     // The view only moves forward, so a read is at least as new as the view before it, a write as the view after it.
     let before = reads.view().revision;
-    let mut response = next.run(request).await;
+    let again = wanted.as_ref().and_then(|_| shared.answers.again(&request, before, reads.generation()));
+    let mut response = match again {
+        Some(answer) => answer.unwrap_or_else(IntoResponse::into_response),
+        None => next.run(request).await,
+    };
     let revision = if wanted.is_some() { before } else { reads.view().revision };
     fresh::stamp(reads, revision, &mut response);
     response

@@ -6,6 +6,7 @@
 
 mod admin;
 mod admission;
+pub mod answers;
 pub mod auth;
 pub mod body;
 mod catalogue;

@@ -45,7 +45,8 @@ pub(super) fn build(routes: Routes, state: AppState, settings: Settings) -> Resu
     let Settings { auth: settings, limits, access_log } = settings;
     let auth = Authenticator::new(&settings)?;
     let limits = Limits::new(limits, auth.names());
-    let shared = Arc::new(Shared { auth, limits, reads: state.reads.clone() });
+    let shared =
+        Arc::new(Shared { auth, limits, reads: state.reads.clone(), answers: state.answers.clone() });
     let loopback_guard = !settings.enabled && settings.loopback_only;
     let outside = Arc::new(Edge { access_log, loopback_guard, metrics: state.metrics.clone() });
     let (router, document) = routes

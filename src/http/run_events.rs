@@ -57,7 +57,7 @@ async fn run_events(
         return Ok(StatusCode::NO_CONTENT.into_response());
     }
     let cursor = Cursor { workflow_id: run.workflow_id, run_id: run.run_id, after, page: Vec::new() };
-    let source = Source { runs: state.runs, next: Some(cursor), ready: VecDeque::new(), _slot: slot };
+    let source = Source { runs: state.runs.clone(), next: Some(cursor), ready: VecDeque::new(), _slot: slot };
     let events = stream::unfold(source, async |mut source| source.next().await.map(|event| (event, source)));
     let buffering = (HeaderName::from_static("x-accel-buffering"), HeaderValue::from_static("no"));
     Ok(([buffering], Sse::new(events).keep_alive(KeepAlive::default())).into_response())

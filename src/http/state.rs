@@ -1,7 +1,9 @@
 //! What handlers work with.
 
+use std::ops::Deref;
 use std::sync::Arc;
 
+use super::answers::Answers;
 use super::service::{Metrics, Readiness};
 use crate::{
     fleet::Fleet,
@@ -12,9 +14,26 @@ use crate::{
     },
 };
 
-/// Shared by all handlers; cloned for each request.
+/// Shared by all handlers; cloned for each request, which is one pointer.
 #[derive(Clone)]
-pub struct AppState {
+pub struct AppState(Arc<Parts>);
+
+impl From<Parts> for AppState {
+    fn from(parts: Parts) -> Self {
+        Self(Arc::new(parts))
+    }
+}
+
+impl Deref for AppState {
+    type Target = Parts;
+
+    fn deref(&self) -> &Parts {
+        &self.0
+    }
+}
+
+/// What there is to work with.
+pub struct Parts {
     /// Says whether this replica can serve.
     pub readiness: Arc<dyn Readiness>,
     /// Counts requests and renders what was counted.
@@ -43,6 +62,8 @@ pub struct AppState {
     pub fleet: Arc<Fleet>,
     /// What Temporal reports of the task queues.
     pub queues: Arc<dyn Queues>,
+    /// What was rendered a moment ago.
+    pub answers: Arc<Answers>,
     /// The registry's own task queue, refused for other work.
     pub own_queue: Arc<str>,
 }

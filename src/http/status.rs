@@ -103,7 +103,7 @@ async fn get_status(State(state): State<AppState>) -> Json<RegistryStatus> {
         last_registry_service_started_epoch: epoch_seconds(status.service_started_ms),
         registry_service_process_id: status.service_process_id.clone(),
         revision: view.revision,
-        run_id: freshness.run_id,
+        run_id: freshness.run_id.to_string(),
         history_events: freshness.history_events,
         state_bytes: status.state_bytes,
         rejected_signals: status.rejected_signals,

@@ -5,18 +5,19 @@ use std::sync::Arc;
 use axum::Extension;
 use axum::Json;
 use axum::extract::State;
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{HeaderMap, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::{Map, Value};
 use utoipa_axum::routes;
 
 use super::admission::{Offered, admit, require_attributes};
+use super::answers::answer;
 use super::auth::{Identity, Role};
 use super::body::ApiJson;
 use super::code::Code;
 use super::endpoint::{Endpoint, Routes};
-use super::etag::{Demand, ETag, unless_known};
+use super::etag::{Demand, ETag};
 use super::params::ApiPath;
 use super::problem::Problem;
 use super::refusal::{unexpected, workflow_not_found};
@@ -114,12 +115,13 @@ async fn create_workflow(
 async fn get_workflow(
     State(state): State<AppState>,
     ApiPath(name): ApiPath<String>,
+    uri: Uri,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let view = state.reads.view();
-    let entry = view.types.get(&name).ok_or_else(|| workflow_not_found(&name))?;
-    let serving = Serving::new(&view, state.fleet.judge(&view, clock::now_ms()));
-    unless_known(&serving.etag(entry), &headers, || serving.shape(entry))
+    answer(&state, &uri, &headers, |view, serving| {
+        let entry = view.types.get(&name).ok_or_else(|| workflow_not_found(&name))?;
+        Ok((serving.etag(entry), serving.shape(entry)))
+    })
 }
 
 /// Replaces a type as a whole, or registers it.

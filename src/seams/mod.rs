@@ -63,7 +63,7 @@ pub struct Freshness {
     /// Whether the registry workflow runs and the view is fresh.
     pub is_ready: bool,
     /// The current run of the registry workflow.
-    pub run_id: String,
+    pub run_id: Arc<str>,
     /// Events in its history.
     pub history_events: i64,
     /// When this replica came up, milliseconds since the Unix epoch.
@@ -84,6 +84,8 @@ pub trait Reads: Send + Sync {
     /// Notes a heartbeat in memory: when the lease ends now (ms since the Unix epoch) and the heartbeat interval in
     /// seconds. `None`: this worker, or this epoch of it, is not known.
     fn heartbeat(&self, worker_id: &str, epoch: Option<u64>, now_ms: i64) -> Option<(i64, u32)>;
+    /// Changes after anything a view shows has changed, be it durable or a heartbeat.
+    fn generation(&self) -> u64;
 }
 
 /// A search attribute as it is in the namespace.

@@ -102,9 +102,9 @@ impl Extractor for Caller<'_> {
 
 /// Makes a span the server's side of a request, in the caller's trace when its headers name one. The span must have
 /// been made with the empty fields `otel.name`, `otel.kind` and `trace_id`. Returns the trace id; none when traces are off.
-pub fn serve(span: &Span, name: &str, caller: Caller<'_>) -> Option<String> {
+pub fn serve(span: &Span, name: impl FnOnce() -> String, caller: Caller<'_>) -> Option<String> {
     TRACER.get()?;
-    span.record("otel.name", name);
+    span.record("otel.name", name());
     span.record("otel.kind", "server");
     // Fails on a span that nobody listens to, which has no trace either.
     let _ = span.set_parent(TraceContextPropagator::new().extract(&caller));

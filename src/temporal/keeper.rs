@@ -174,7 +174,7 @@ impl Keeper {
     /// What the runs before this one left: the one this replica followed last, or the last that Temporal lists.
     async fn left_before(&self, run_id: &str) -> Result<Option<State>, CallError> {
         let followed = self.mirror.run().run_id.clone();
-        if !followed.is_empty() && followed != run_id {
+        if !followed.is_empty() && *followed != *run_id {
             match predecessors::left_by(&self.link, &followed).await {
                 Ok(None) | Err(CallError::NotFound(_)) => {}
                 found => return found,

@@ -1,7 +1,7 @@
 //! The mirror: this replica's view, kept fresh. Reads are answered from it without asking Temporal.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -39,6 +39,7 @@ pub const HISTORY_BYTES_MAX: i64 = 50 * 1024 * 1024;
 pub struct Mirror {
     link: Arc<Link>,
     view: ArcSwap<View>,
+    generation: AtomicU64,
     /// Serialises changes of the view.
     writing: parking_lot::Mutex<()>,
     /// Serialises catching up; holds when the last one began.
@@ -56,7 +57,7 @@ pub struct Mirror {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Run {
     /// Its run id.
-    pub run_id: String,
+    pub run_id: Arc<str>,
     /// Events in its history.
     pub history_events: i64,
     /// Bytes of its history.
@@ -80,6 +81,7 @@ impl Mirror {
         Self {
             link,
             view: ArcSwap::from_pointee(View::default()),
+            generation: AtomicU64::new(0),
             writing: parking_lot::Mutex::new(()),
             catching_up: Mutex::new(0),
             confirmed_ms: AtomicI64::new(0),
@@ -116,6 +118,7 @@ impl Mirror {
         let Some(next) = self.view.load().after(changes) else { return false };
         let revision = next.revision;
         self.view.store(Arc::new(next));
+        self.generation.fetch_add(1, Ordering::Release);
         self.revision.send_replace(revision);
         true
     }
@@ -191,7 +194,7 @@ impl Mirror {
             return Ok(Seen::Closed(info.status()));
         }
         let run = Run {
-            run_id: info.execution.unwrap_or_default().run_id,
+            run_id: info.execution.unwrap_or_default().run_id.into(),
             history_events: info.history_length,
             history_bytes: info.history_size_bytes,
         };
@@ -276,6 +279,11 @@ impl Reads for Mirror {
             return None;
         }
         member.heartbeat(now_ms);
+        self.generation.fetch_add(1, Ordering::Release);
         Some((member.lease_expires_ms(), member.worker.heartbeat_interval_seconds()))
+    }
+
+    fn generation(&self) -> u64 {
+        self.generation.load(Ordering::Acquire)
     }
 }

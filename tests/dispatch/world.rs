@@ -15,7 +15,7 @@ use temporal_registry::{
         limits::LimitSettings,
         problem::Problem,
         service::{Metrics, Readiness},
-        state::AppState,
+        state::{AppState, Parts},
     },
     registry::{Command, Limits, Outcome, PreservationRules, Registration, Spec, SpecClaim, Standing},
     schema::{ValidatorCache, content_hash},
@@ -217,7 +217,7 @@ impl Door {
             writes.clone(),
             desk.book(),
         );
-        let state = AppState {
+        let state = AppState::from(Parts {
             tasks: Arc::new(LiveTasks::new(runs.clone())),
             runs,
             schedules: Arc::new(desk),
@@ -233,7 +233,8 @@ impl Door {
             validators,
             fleet,
             own_queue: own_queue.into(),
-        };
+            answers: Arc::default(),
+        });
         let limits = LimitSettings { max_body_bytes: 8 * 1024 * 1024, ..LimitSettings::default() };
         let router = http::router(state, http::Settings { limits, ..http::Settings::default() });
         Self { router: router.expect("a router"), replica }

@@ -11,7 +11,12 @@ use serde_json::Value;
 use temporal_registry::{
     app::RequestMetrics,
     fleet::Fleet,
-    http::{self, problem::Problem, service::Readiness, state::AppState},
+    http::{
+        self,
+        problem::Problem,
+        service::Readiness,
+        state::{AppState, Parts},
+    },
     registry::{Command, Outcome, PreservationRules},
     schema::ValidatorCache,
     seams::{
@@ -57,7 +62,7 @@ impl Reads for Away {
             age_ms: 0,
             is_running: true,
             is_ready: true,
-            run_id: "run".to_owned(),
+            run_id: "run".into(),
             history_events: 1,
             up_since_ms: 0,
         }
@@ -73,6 +78,10 @@ impl Reads for Away {
 
     fn heartbeat(&self, _worker_id: &str, _epoch: Option<u64>, _now_ms: i64) -> Option<(i64, u32)> {
         None
+    }
+
+    fn generation(&self) -> u64 {
+        0
     }
 }
 
@@ -235,7 +244,7 @@ impl Schedules for Away {
 /// The front door with these settings.
 pub fn router(settings: http::Settings) -> Router {
     let away = Arc::new(Away);
-    let state = AppState {
+    let state = AppState::from(Parts {
         readiness: away.clone(),
         metrics: Arc::new(RequestMetrics(Metrics::new())),
         writes: away.clone(),
@@ -251,6 +260,7 @@ pub fn router(settings: http::Settings) -> Router {
         fleet: Arc::new(Fleet::new(away.clone(), away.clone(), PreservationRules::default())),
         queues: away,
         own_queue: "registry-service".into(),
-    };
+        answers: Arc::default(),
+    });
     http::router(state, settings).unwrap()
 }

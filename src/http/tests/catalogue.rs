@@ -87,3 +87,34 @@ async fn each_type_comes_with_its_workers() {
     assert_eq!((&workers(1)[0]["worker_id"], &workers(1)[0]["healthy"]), (&json!("w1"), &json!(true)));
     assert_eq!(workers(1)[0], door.get("/registry/workers/w1").await.body);
 }
+
+#[tokio::test]
+async fn what_is_asked_again_shows_whatever_has_changed() {
+    const PATHS: [&str; 2] = ["/registry/workflows?q=report&limit=1", "/registry/workflows/report"];
+    let door = filled().await;
+    let health = |answer: &Answer| {
+        let entry = answer.body.pointer("/workflows/0").unwrap_or(&answer.body);
+        entry["workers"][0]["health"].clone()
+    };
+    for path in PATHS {
+        let (first, again) = (door.get(path).await, door.get(path).await);
+        assert_eq!((health(&first), &first.body), (json!("unhealthy"), &again.body));
+        assert_eq!((first.header("etag"), first.header("x-registry-revision")), {
+            (again.header("etag"), again.header("x-registry-revision"))
+        });
+        let known = [("if-none-match", first.header("etag"))];
+        assert_eq!(door.ask("GET", path, &known, Value::Null).await.status, StatusCode::NOT_MODIFIED);
+        let malformed = [("if-none-match", "what")];
+        door.ask("GET", path, &malformed, Value::Null).await.assert_problem(Code::InvalidRequest);
+        let head = door.ask("HEAD", path, &[], Value::Null).await;
+        assert_eq!((head.body.clone(), head.header("etag")), (json!(""), first.header("etag")));
+    }
+    door.post("/registry/workers/late/heartbeat", "").await;
+    for path in PATHS {
+        assert_eq!(health(&door.get(path).await), "healthy", "{path}");
+    }
+    door.ask("PATCH", "/registry/workflows/report", &[], json!({"enabled": false})).await;
+    assert_eq!(door.get(PATHS[1]).await.body["enabled"], false);
+    door.ask("DELETE", "/registry/workflows/report", &[], Value::Null).await;
+    door.get(PATHS[1]).await.assert_problem(Code::WorkflowNotFound);
+}

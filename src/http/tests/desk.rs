@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering::SeqCst};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, AtomicUsize, Ordering::SeqCst};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -30,6 +30,7 @@ type TaskRun = (RunInfo, Result<Task, TaskError>);
 pub struct Desk {
     registry: Mutex<Registry>,
     view: ArcSwap<View>,
+    generation: AtomicU64,
     revision: watch::Sender<u64>,
     /// What the namespace has.
     pub actual: Mutex<BTreeMap<String, ActualAttribute>>,
@@ -68,6 +69,7 @@ impl Default for Desk {
         let desk = Self {
             registry: Mutex::new(registry),
             view: ArcSwap::default(),
+            generation: AtomicU64::default(),
             revision: watch::channel(0).0,
             actual: Mutex::default(),
             seen: Mutex::default(),
@@ -108,6 +110,7 @@ impl Desk {
         let next = self.view.load().after(&changes).unwrap();
         let revision = next.revision;
         self.view.store(Arc::new(next));
+        self.generation.fetch_add(1, SeqCst);
         self.confirmed_ms.store(clock::now_ms(), SeqCst);
         self.revision.send_replace(revision);
     }
@@ -136,6 +139,7 @@ impl Desk {
         let pollers = ago_ms.map(poller).into_iter().collect();
         let seen = QueueSeen { pollers, last_polled_ms, backlog: Some(3), at_ms };
         self.seen.lock().insert(task_queue.to_owned(), Arc::new(seen));
+        self.generation.fetch_add(1, SeqCst);
     }
 
     fn reachable(&self) -> Result<(), Unanswered> {
@@ -173,7 +177,7 @@ impl Reads for Desk {
             age_ms,
             is_running,
             is_ready: is_running && age_ms < 5_000,
-            run_id: "run-1".to_owned(),
+            run_id: "run-1".into(),
             history_events: 12,
             up_since_ms: self.up_since_ms.load(SeqCst),
         }
@@ -200,7 +204,12 @@ impl Reads for Desk {
             return None;
         }
         member.heartbeat(now_ms);
+        self.generation.fetch_add(1, SeqCst);
         Some((member.lease_expires_ms(), member.worker.heartbeat_interval_seconds()))
+    }
+
+    fn generation(&self) -> u64 {
+        self.generation.load(SeqCst)
     }
 }
 

@@ -32,7 +32,7 @@ use tower::ServiceExt;
 use super::problem::Problem;
 use super::router::{Settings, build};
 use super::service::{Metrics, Readiness};
-use super::state::AppState;
+use super::state::{AppState, Parts};
 use super::{code::Code, resources};
 use crate::{fleet::Fleet, registry::PreservationRules, schema::ValidatorCache};
 
@@ -100,7 +100,7 @@ struct Door {
 }
 
 fn state(fake: &Arc<Fake>, desk: &Arc<desk::Desk>) -> AppState {
-    AppState {
+    AppState::from(Parts {
         readiness: fake.clone(),
         metrics: fake.clone(),
         writes: desk.clone(),
@@ -116,7 +116,8 @@ fn state(fake: &Arc<Fake>, desk: &Arc<desk::Desk>) -> AppState {
         fleet: Arc::new(Fleet::new(desk.clone(), desk.clone(), PreservationRules::default())),
         queues: desk.clone(),
         own_queue: "registry-service".into(),
-    }
+        answers: Arc::default(),
+    })
 }
 
 impl Door {
