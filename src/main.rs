@@ -9,8 +9,8 @@ use std::{
 use clap::Parser;
 use temporal_registry::{
     app,
-    cli::{Cli, Command},
-    config::{Settings, process_environment},
+    cli::{Cli, Command, ConfigFile},
+    config::{ConfigError, Settings, process_environment},
     http,
     runner::RunnerConfig,
     telemetry,
@@ -30,7 +30,7 @@ async fn main() -> ExitCode {
 async fn run(command: Command, environment: &BTreeMap<String, String>) -> anyhow::Result<()> {
     match command {
         Command::Serve(args) => {
-            let settings = args.settings(environment)?;
+            let settings = args.settings(&app::profile(environment)?, environment)?;
             let _traces = telemetry::init(&settings.observability)?;
             app::serve(settings, app::stop_on_signal()?, |url| println!("listening on {url}")).await
         }
@@ -41,17 +41,17 @@ async fn run(command: Command, environment: &BTreeMap<String, String>) -> anyhow
         }
         Command::Runner(args) => {
             let config = RunnerConfig::load(&args.file)?;
-            let settings = Settings::load(None, environment, &[])?;
+            let settings = Settings::load_over(&app::profile(environment)?, None, environment, &[])?;
             let _traces = telemetry::init(&settings.observability)?;
             app::run_worker(config, &settings.temporal, app::stop_on_signal()?).await
         }
         Command::Export(args) => {
-            let settings = Settings::load(args.config.file.as_deref(), environment, &[])?;
+            let settings = config_of(&args.config, environment)?;
             let _traces = telemetry::init(&settings.observability)?;
             app::export(&settings, args.output.as_deref()).await
         }
         Command::Import(args) => {
-            let settings = Settings::load(args.config.file.as_deref(), environment, &[])?;
+            let settings = config_of(&args.config, environment)?;
             let _traces = telemetry::init(&settings.observability)?;
             app::import(&settings, &args.export, args.replace).await
         }
@@ -68,4 +68,8 @@ async fn run(command: Command, environment: &BTreeMap<String, String>) -> anyhow
             app::healthcheck(args.url.as_deref(), &settings.server).await
         }
     }
+}
+
+fn config_of(config: &ConfigFile, environment: &BTreeMap<String, String>) -> Result<Settings, ConfigError> {
+    Settings::load_over(&app::profile(environment)?, config.file.as_deref(), environment, &[])
 }
