@@ -13,7 +13,7 @@ use temporal_registry::{
     config::{ConfigError, Settings, process_environment},
     http,
     runner::RunnerConfig,
-    telemetry,
+    telemetry::{self, Outages},
 };
 
 #[tokio::main]
@@ -31,28 +31,28 @@ async fn run(command: Command, environment: &BTreeMap<String, String>) -> anyhow
     match command {
         Command::Serve(args) => {
             let settings = args.settings(&app::profile(environment)?, environment)?;
-            let _traces = telemetry::init(&settings.observability)?;
+            let _traces = telemetry::init(&settings.observability, Outages::Ours)?;
             app::serve(settings, app::stop_on_signal()?, |url| println!("listening on {url}")).await
         }
         Command::Dev(args) => {
             let plan = args.plan(environment)?;
-            let _traces = telemetry::init(&plan.settings.observability)?;
+            let _traces = telemetry::init(&plan.settings.observability, Outages::Ours)?;
             app::dev(plan, app::stop_on_signal()?).await
         }
         Command::Runner(args) => {
             let config = RunnerConfig::load(&args.file)?;
             let settings = Settings::load_over(&app::profile(environment)?, None, environment, &[])?;
-            let _traces = telemetry::init(&settings.observability)?;
+            let _traces = telemetry::init(&settings.observability, Outages::Sdk)?;
             app::run_worker(config, &settings.temporal, app::stop_on_signal()?).await
         }
         Command::Export(args) => {
             let settings = config_of(&args.config, environment)?;
-            let _traces = telemetry::init(&settings.observability)?;
+            let _traces = telemetry::init(&settings.observability, Outages::Ours)?;
             app::export(&settings, args.output.as_deref()).await
         }
         Command::Import(args) => {
             let settings = config_of(&args.config, environment)?;
-            let _traces = telemetry::init(&settings.observability)?;
+            let _traces = telemetry::init(&settings.observability, Outages::Ours)?;
             app::import(&settings, &args.export, args.replace).await
         }
         Command::Openapi => {
