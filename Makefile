@@ -4,6 +4,7 @@
 # make bench    how fast it is, against the raw client and a bare server
 # make lint     format, clippy, documentation, dependencies
 # make openapi  write openapi/openapi.json
+# make faults   write docs/faults.md
 # make soak     a mixed load with kills and cuts for MINUTES=10, and a table of what came of it
 # make capacity a large registry, and how long things take
 # make record   record histories for the replay tests, those that are missing
@@ -20,7 +21,7 @@ export TEST_PYTHON ?= $(VENV)/bin/python
 CARGO_DENY := $(or $(shell command -v cargo-deny 2>/dev/null),$(CURDIR)/.tools/bin/cargo-deny)
 CARGO_DENY_VERSION := 0.20.2
 
-.PHONY: tools dev test bench lint fmt clippy doc deny advisories openapi record soak capacity
+.PHONY: tools dev test bench lint fmt clippy doc deny advisories openapi faults record soak capacity
 
 tools: $(STAMP)
 
@@ -77,3 +78,6 @@ openapi:
 	mkdir -p openapi
 	cargo run --locked --quiet -- openapi > openapi/openapi.json.new
 	mv openapi/openapi.json.new openapi/openapi.json
+
+faults:
+	WRITE=1 cargo test --locked --lib faults

@@ -6,7 +6,7 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::{
     app::DevPlan,
-    config::{ConfigError, Flag, Settings},
+    config::{ConfigError, Flag, Profile, Settings},
     dev_server::DevServerOptions,
 };
 
@@ -73,8 +73,12 @@ impl ServeArgs {
     /// The settings for these flags.
     ///
     /// # Errors
-    /// As [`Settings::load`].
-    pub fn settings(self, environment: &BTreeMap<String, String>) -> Result<Settings, ConfigError> {
+    /// As [`Settings::load_over`].
+    pub fn settings(
+        self,
+        profile: &Profile,
+        environment: &BTreeMap<String, String>,
+    ) -> Result<Settings, ConfigError> {
         let Self { config, host, port, temporal_address, temporal_namespace, log_level } = self;
         let flags = [
             ("--host", "server.host", host),
@@ -83,7 +87,7 @@ impl ServeArgs {
             ("--temporal-namespace", "temporal.namespace", temporal_namespace),
             ("--log-level", "observability.logging.level", log_level),
         ];
-        Settings::load(config.file.as_deref(), environment, &given(flags))
+        Settings::load_over(profile, config.file.as_deref(), environment, &given(flags))
     }
 }
 
@@ -149,7 +153,8 @@ impl DevArgs {
     }
 }
 
-/// `runner`. Temporal's address, namespace and TLS come from the environment, under the names `serve` knows.
+/// `runner`. Temporal's address, namespace and TLS come from the environment and from Temporal's own configuration, as
+/// for `serve`.
 #[derive(Debug, Args)]
 pub struct RunnerArgs {
     /// YAML file that says what to run and where to register.
@@ -218,13 +223,13 @@ mod tests {
             "t serve --host ::1 --port 0 --temporal-address t:1 --temporal-namespace n --log-level warn";
         let Command::Serve(args) = parse(line) else { panic!("not serve") };
         let environment = BTreeMap::from([("TEMPORAL_REGISTRY_PORT".to_owned(), "1".to_owned())]);
-        let settings = args.settings(&environment).unwrap();
+        let settings = args.settings(&Profile::default(), &environment).unwrap();
         assert_eq!((settings.server.host.as_str(), settings.server.port), ("::1", 0));
         assert_eq!((settings.temporal.address.as_str(), settings.temporal.namespace.as_str()), ("t:1", "n"));
         assert_eq!(settings.observability.logging.level, crate::config::LogLevel::Warn);
 
         let Command::Serve(args) = parse("t serve --port x") else { panic!("not serve") };
-        let message = args.settings(&BTreeMap::new()).unwrap_err().to_string();
+        let message = args.settings(&Profile::default(), &BTreeMap::new()).unwrap_err().to_string();
         assert!(message.contains("server.port: is \"x\" (flag --port)"), "{message}");
     }
 

@@ -9,11 +9,11 @@ use std::{
 use clap::Parser;
 use temporal_registry::{
     app,
-    cli::{Cli, Command},
-    config::{Settings, process_environment},
+    cli::{Cli, Command, ConfigFile},
+    config::{ConfigError, Settings, process_environment},
     http,
     runner::RunnerConfig,
-    telemetry,
+    telemetry::{self, Outages},
 };
 
 #[tokio::main]
@@ -30,29 +30,29 @@ async fn main() -> ExitCode {
 async fn run(command: Command, environment: &BTreeMap<String, String>) -> anyhow::Result<()> {
     match command {
         Command::Serve(args) => {
-            let settings = args.settings(environment)?;
-            let _traces = telemetry::init(&settings.observability)?;
+            let settings = args.settings(&app::profile(environment)?, environment)?;
+            let _traces = telemetry::init(&settings.observability, Outages::Ours)?;
             app::serve(settings, app::stop_on_signal()?, |url| println!("listening on {url}")).await
         }
         Command::Dev(args) => {
             let plan = args.plan(environment)?;
-            let _traces = telemetry::init(&plan.settings.observability)?;
+            let _traces = telemetry::init(&plan.settings.observability, Outages::Ours)?;
             app::dev(plan, app::stop_on_signal()?).await
         }
         Command::Runner(args) => {
             let config = RunnerConfig::load(&args.file)?;
-            let settings = Settings::load(None, environment, &[])?;
-            let _traces = telemetry::init(&settings.observability)?;
+            let settings = Settings::load_over(&app::profile(environment)?, None, environment, &[])?;
+            let _traces = telemetry::init(&settings.observability, Outages::Sdk)?;
             app::run_worker(config, &settings.temporal, app::stop_on_signal()?).await
         }
         Command::Export(args) => {
-            let settings = Settings::load(args.config.file.as_deref(), environment, &[])?;
-            let _traces = telemetry::init(&settings.observability)?;
+            let settings = config_of(&args.config, environment)?;
+            let _traces = telemetry::init(&settings.observability, Outages::Ours)?;
             app::export(&settings, args.output.as_deref()).await
         }
         Command::Import(args) => {
-            let settings = Settings::load(args.config.file.as_deref(), environment, &[])?;
-            let _traces = telemetry::init(&settings.observability)?;
+            let settings = config_of(&args.config, environment)?;
+            let _traces = telemetry::init(&settings.observability, Outages::Ours)?;
             app::import(&settings, &args.export, args.replace).await
         }
         Command::Openapi => {
@@ -68,4 +68,8 @@ async fn run(command: Command, environment: &BTreeMap<String, String>) -> anyhow
             app::healthcheck(args.url.as_deref(), &settings.server).await
         }
     }
+}
+
+fn config_of(config: &ConfigFile, environment: &BTreeMap<String, String>) -> Result<Settings, ConfigError> {
+    Settings::load_over(&app::profile(environment)?, config.file.as_deref(), environment, &[])
 }

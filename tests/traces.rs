@@ -18,7 +18,8 @@ use opentelemetry_proto::tonic::{
 };
 use temporal_registry::{
     config::{ObservabilitySettings, OtelSettings, Settings},
-    http, telemetry,
+    http,
+    telemetry::{self, Outages},
 };
 use temporalio_client::tonic::{self, Response, Status};
 use tokio::sync::mpsc;
@@ -77,7 +78,7 @@ async fn a_request_is_a_span_in_its_callers_trace() {
     let collector = Router::new().route_service(path, TraceServiceServer::new(Collector(sender)));
     tokio::spawn(axum_server::from_tcp(listener).serve(collector.into_make_service()));
 
-    let traces = telemetry::init(&settings(format!("http://{address}"))).unwrap();
+    let traces = telemetry::init(&settings(format!("http://{address}")), Outages::Ours).unwrap();
     let router = door::router(http::Settings::default());
     let request = |method: &str, uri: &str, traceparent: Option<String>| {
         let mut request = Request::builder().method(method).uri(uri).header("x-request-id", "r1");

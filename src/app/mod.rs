@@ -4,6 +4,7 @@ mod companion;
 mod demo;
 mod gauges;
 mod observe;
+mod profile;
 mod serve;
 mod target;
 pub mod tls;
@@ -12,6 +13,7 @@ mod transfer;
 use companion::Companion;
 use demo::DemoOptions;
 pub use observe::RequestMetrics;
+pub use profile::profile;
 pub use serve::serve;
 pub use transfer::{export, import};
 

@@ -14,7 +14,7 @@ use super::observe::{Ready, RequestMetrics};
 use super::target::registry_target;
 use super::tls::{Certificates, serve_on};
 use crate::{
-    config::{AuthSettings, HealthSettings, Role, Settings, TokenSettings},
+    config::{HealthSettings, Role, Settings, TokenSettings},
     fleet::Fleet,
     http::{
         self, auth,
@@ -74,7 +74,7 @@ pub async fn serve(
         fleet: state.fleet.clone(),
         readiness: state.readiness.clone(),
     };
-    let router = http::router(state.clone(), door(&settings)?).map_err(anyhow::Error::msg)?;
+    let router = http::router(state.clone(), door(&settings, stop.clone())?).map_err(anyhow::Error::msg)?;
     tokio::spawn(static_workers.register(state));
     tokio::spawn(gauges.run());
     let handle = Handle::new();
@@ -183,11 +183,19 @@ fn state(settings: &Settings, replica: &Replica, stop: &CancellationToken) -> Ap
     })
 }
 
-fn door(settings: &Settings) -> anyhow::Result<http::Settings> {
+fn door(settings: &Settings, stop: CancellationToken) -> anyhow::Result<http::Settings> {
     let Settings { server, auth, limits, observability, .. } = settings;
     let metrics = &observability.metrics;
     Ok(http::Settings {
-        auth: door_auth(auth, metrics.enabled.then(|| metrics.path.clone()), server.is_loopback()),
+        auth: auth::AuthSettings {
+            enabled: auth.enabled,
+            token: auth.token.as_ref().map(|token| token.expose().to_owned()),
+            tokens: auth.tokens.iter().map(door_token).collect(),
+            read_public: auth.read_public,
+            docs_public: observability.docs_public,
+            metrics_path: metrics.enabled.then(|| metrics.path.clone()),
+            loopback_only: server.is_loopback(),
+        },
         limits: LimitSettings {
             max_body_bytes: server.max_request_body_bytes,
             requests_per_minute: limits.requests_per_minute.and_then(NonZeroU32::new),
@@ -196,22 +204,8 @@ fn door(settings: &Settings) -> anyhow::Result<http::Settings> {
             ..LimitSettings::default()
         },
         access_log: observability.logging.access,
+        stop,
     })
-}
-
-fn door_auth(
-    settings: &AuthSettings,
-    metrics_path: Option<String>,
-    loopback_only: bool,
-) -> auth::AuthSettings {
-    auth::AuthSettings {
-        enabled: settings.enabled,
-        token: settings.token.as_ref().map(|token| token.expose().to_owned()),
-        tokens: settings.tokens.iter().map(door_token).collect(),
-        read_public: settings.read_public,
-        metrics_path,
-        loopback_only,
-    }
 }
 
 fn door_token(token: &TokenSettings) -> auth::TokenSettings {

@@ -3,9 +3,11 @@
 use std::path::Path;
 
 use anyhow::Context;
+use rustls::{crypto::ring::default_provider, sign::CertifiedKey};
 
+use super::tls::{certificates, private_key};
 use crate::{
-    config::{TemporalSettings, TemporalTls},
+    config::{Pem, TemporalSettings, TemporalTls},
     runner::TemporalTarget,
     temporal::connection::{Target, Tls},
 };
@@ -39,17 +41,37 @@ pub fn runner_target(settings: &TemporalSettings) -> anyhow::Result<TemporalTarg
     Ok(target)
 }
 
+/// Reads and checks what TLS needs: whatever is wrong is named here, since a connection would only say that it failed.
 fn read_tls(tls: &TemporalTls) -> anyhow::Result<Tls> {
+    let ca = tls.ca.as_ref().map(|ca| read(ca, "temporal.tls_ca")).transpose()?;
+    if let Some((ca, name)) = &ca {
+        certificates(ca, name)?;
+    }
     let identity = match &tls.identity {
-        Some(identity) => Some((read(&identity.cert)?, read(&identity.key)?)),
+        Some((cert, key)) => Some(read_identity(cert, key)?),
         None => None,
     };
-    let ca = tls.ca.as_deref().map(read).transpose()?;
-    Ok(Tls { ca, identity, domain: tls.domain.clone() })
+    Ok(Tls { ca: ca.map(|(ca, _)| ca), identity, domain: tls.domain.clone() })
 }
 
-fn read(path: &Path) -> anyhow::Result<Vec<u8>> {
-    std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))
+fn read_identity(cert: &Pem, key: &Pem) -> anyhow::Result<(Vec<u8>, Vec<u8>)> {
+    let (cert, cert_name) = read(cert, "temporal.tls_cert")?;
+    let (key, key_name) = read(key, "temporal.tls_key")?;
+    let (chain, secret) = (certificates(&cert, cert_name)?, private_key(&key, key_name)?);
+    CertifiedKey::from_der(chain, secret, &default_provider())
+        .with_context(|| format!("{} and {} do not go together", cert_name.display(), key_name.display()))?;
+    Ok((cert, key))
+}
+
+/// The text and what to call it: its file, or its setting.
+fn read<'a>(pem: &'a Pem, setting: &'a str) -> anyhow::Result<(Vec<u8>, &'a Path)> {
+    match pem {
+        Pem::File(path) => {
+            let text = std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
+            Ok((text, path))
+        }
+        Pem::Text(text) => Ok((text.expose().as_bytes().to_vec(), Path::new(setting))),
+    }
 }
 
 fn api_key(settings: &TemporalSettings) -> Option<String> {

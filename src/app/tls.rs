@@ -115,8 +115,7 @@ impl Pem {
     fn config(&self, files: &ServerTls) -> anyhow::Result<Arc<ServerConfig>> {
         let chain = certificates(&self.cert, &files.identity.cert)?;
         let key_file = files.identity.key.display();
-        let key = PrivateKeyDer::from_pem_slice(&self.key)
-            .with_context(|| format!("{key_file} holds no private key"))?;
+        let key = private_key(&self.key, &files.identity.key)?;
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let builder =
             ServerConfig::builder_with_provider(provider.clone()).with_safe_default_protocol_versions()?;
@@ -140,7 +139,13 @@ impl Pem {
     }
 }
 
-fn certificates(pem: &[u8], path: &Path) -> anyhow::Result<Vec<CertificateDer<'static>>> {
+/// The key in a PEM file.
+pub(super) fn private_key(pem: &[u8], path: &Path) -> anyhow::Result<PrivateKeyDer<'static>> {
+    PrivateKeyDer::from_pem_slice(pem).with_context(|| format!("{} holds no private key", path.display()))
+}
+
+/// The certificates in a PEM file, one or more.
+pub(super) fn certificates(pem: &[u8], path: &Path) -> anyhow::Result<Vec<CertificateDer<'static>>> {
     let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem).collect();
     let found = found.with_context(|| format!("{} is not readable as PEM", path.display()))?;
     if found.is_empty() {

@@ -81,8 +81,8 @@ fn temporal(r: &mut Reader) -> TemporalSettings {
     let with_tls = r.flag("temporal.tls");
     let tls = TemporalTls {
         api_key: r.optional("temporal.api_key").map(Secret::new),
-        ca: check::file(r, "temporal.tls_ca"),
-        identity: identity(r, "temporal.tls_cert", "temporal.tls_key"),
+        ca: check::pem(r, "temporal.tls_ca"),
+        identity: both(r, ("temporal.tls_cert", "temporal.tls_key"), check::pem),
         domain: r.optional("temporal.tls_domain"),
     };
     if with_tls {
@@ -112,7 +112,8 @@ fn server(r: &mut Reader) -> ServerSettings {
     let max_request_body_bytes = r.number("server.max_request_body_bytes", 1_024..=67_108_864);
     let request_timeout_seconds = r.number("server.request_timeout_seconds", 1..=3_600);
     let shutdown_grace_seconds = r.number("server.shutdown_grace_seconds", 0..=600);
-    let identity = identity(r, "server.tls.cert", "server.tls.key");
+    let identity = both(r, ("server.tls.cert", "server.tls.key"), check::file);
+    let identity = identity.map(|(cert, key)| TlsIdentity { cert, key });
     let client_ca = check::file(r, "server.tls.client_ca");
     if client_ca.is_some() && identity.is_none() {
         r.refuse(
@@ -132,19 +133,20 @@ fn server(r: &mut Reader) -> ServerSettings {
     }
 }
 
-fn identity(r: &mut Reader, cert_key: &str, key_key: &str) -> Option<TlsIdentity> {
-    match (check::file(r, cert_key), check::file(r, key_key)) {
-        (Some(cert), Some(key)) => Some(TlsIdentity { cert, key }),
-        (None, None) => None,
-        (Some(_), None) => {
-            r.refuse(cert_key, format!("is set without {key_key}"), "both, or none");
-            None
-        }
-        (None, Some(_)) => {
-            r.refuse(key_key, format!("is set without {cert_key}"), "both, or none");
-            None
-        }
-    }
+/// Two keys of which none goes without the other.
+fn both<T>(
+    r: &mut Reader,
+    (first, second): (&str, &str),
+    read: impl Fn(&mut Reader, &str) -> Option<T>,
+) -> Option<(T, T)> {
+    let (alone, missing) = match (read(r, first), read(r, second)) {
+        (Some(one), Some(other)) => return Some((one, other)),
+        (None, None) => return None,
+        (Some(_), None) => (first, second),
+        (None, Some(_)) => (second, first),
+    };
+    r.refuse(alone, format!("is set without {missing}"), "both, or none");
+    None
 }
 
 fn auth(r: &mut Reader) -> AuthSettings {

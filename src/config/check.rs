@@ -8,7 +8,7 @@ use url::{Host, Url};
 
 use super::{
     read::Reader,
-    settings::{Role, Settings, TokenSettings},
+    settings::{Pem, Role, Secret, Settings, TokenSettings},
 };
 
 const ROLES: &[(&str, Role)] = &[
@@ -94,6 +94,15 @@ pub(super) fn file(r: &mut Reader, key: &str) -> Option<PathBuf> {
         r.refuse(key, format!("is {path:?}, and {problem}"), "a file that can be read, or empty");
     }
     Some(path)
+}
+
+/// A PEM file that can be read, or the PEM itself, or none.
+pub(super) fn pem(r: &mut Reader, key: &str) -> Option<Pem> {
+    let text = r.optional(key)?;
+    if text.contains("-----BEGIN") {
+        return Some(Pem::Text(Secret::new(text)));
+    }
+    file(r, key).map(Pem::File)
 }
 
 /// Bodies of static workers: here only that they are objects; their fields are the registry's to judge.

@@ -9,7 +9,7 @@ use std::{
 use serde_yaml::Value;
 
 use super::{
-    Flag,
+    Flag, Profile,
     expand::expand_value,
     problem::{ConfigError, Problem},
 };
@@ -23,6 +23,13 @@ const NAMED_VARIABLES: &[(&str, &str)] = &[
     ("TEMPORAL_NAMESPACE", "temporal.namespace"),
     ("TEMPORAL_TLS", "temporal.tls"),
     ("TEMPORAL_API_KEY", "temporal.api_key"),
+    ("TEMPORAL_TLS_SERVER_CA_CERT_PATH", "temporal.tls_ca"),
+    ("TEMPORAL_TLS_SERVER_CA_CERT_DATA", "temporal.tls_ca"),
+    ("TEMPORAL_TLS_CLIENT_CERT_PATH", "temporal.tls_cert"),
+    ("TEMPORAL_TLS_CLIENT_CERT_DATA", "temporal.tls_cert"),
+    ("TEMPORAL_TLS_CLIENT_KEY_PATH", "temporal.tls_key"),
+    ("TEMPORAL_TLS_CLIENT_KEY_DATA", "temporal.tls_key"),
+    ("TEMPORAL_TLS_SERVER_NAME", "temporal.tls_domain"),
     ("TEMPORAL_REGISTRY_HOST", "server.host"),
     ("TEMPORAL_REGISTRY_PORT", "server.port"),
     ("TEMPORAL_REGISTRY_AUTH_ENABLED", "auth.enabled"),
@@ -42,6 +49,8 @@ const NAMED_VARIABLES: &[(&str, &str)] = &[
 pub enum Source {
     /// The compiled-in `config.yaml`.
     Default,
+    /// A profile of Temporal's own configuration, in words.
+    Profile(String),
     /// A file, and the variables its value was filled from.
     File(PathBuf, Vec<String>),
     /// An environment variable.
@@ -54,6 +63,7 @@ impl fmt::Display for Source {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Default => write!(f, "default"),
+            Self::Profile(words) => f.write_str(words),
             Self::File(path, used) if used.is_empty() => write!(f, "file {}", path.display()),
             Self::File(path, used) => {
                 write!(f, "file {}, filled from environment variable {}", path.display(), used.join(", "))
@@ -91,6 +101,13 @@ impl Layers {
             !is_leaf
         });
         Ok(layers)
+    }
+
+    /// Adds a profile.
+    pub fn add_profile(&mut self, profile: &Profile) {
+        for (key, value) in &profile.values {
+            self.set(key, Value::String(value.clone()), Source::Profile(profile.source.clone()));
+        }
     }
 
     /// Adds a YAML file.
@@ -138,6 +155,12 @@ impl Layers {
             // `temporal-registry`; nobody means that as a port.
             if *name == "TEMPORAL_REGISTRY_PORT" && value.starts_with("tcp://") {
                 continue;
+            }
+            // As for Temporal's own programs: what TLS needs says that it is wanted, unless TEMPORAL_TLS says more.
+            let says_itself = environment.get("TEMPORAL_TLS").is_some_and(|value| !value.is_empty());
+            if name.starts_with("TEMPORAL_TLS_") && !says_itself {
+                let source = Source::Environment((*name).to_owned());
+                self.set("temporal.tls", Value::String("true".to_owned()), source);
             }
             self.set(key, Value::String(value.clone()), Source::Environment((*name).to_owned()));
         }

@@ -1,4 +1,5 @@
-//! Settings: the compiled-in `config.yaml`, a file, the environment and flags, laid over each other in that order.
+//! Settings: the compiled-in `config.yaml`, a profile of Temporal's own configuration, a file, the environment and
+//! flags, laid over each other in that order.
 //!
 //! Every value keeps its [`Source`], so that whatever is wrong can be said with the key, where the value came from
 //! and what is allowed. All problems are reported at once.
@@ -35,17 +36,40 @@ pub struct Flag {
     pub value: String,
 }
 
+/// Values from Temporal's own configuration.
+#[derive(Clone, Default)]
+pub struct Profile {
+    /// Which profile of which file, as shown in messages.
+    pub source: String,
+    /// Dotted keys and their values.
+    pub values: Vec<(&'static str, String)>,
+}
+
 impl Settings {
-    /// Lays the sources over each other and checks the result.
+    /// As [`Settings::load_over`] an empty profile.
     ///
     /// # Errors
-    /// Every unknown key, unset `${NAME}` and bad value, each with its key, source and what is allowed.
+    /// The same.
     pub fn load(
         file: Option<&Path>,
         environment: &BTreeMap<String, String>,
         flags: &[Flag],
     ) -> Result<Self, ConfigError> {
+        Self::load_over(&Profile::default(), file, environment, flags)
+    }
+
+    /// Lays the sources over each other and checks the result.
+    ///
+    /// # Errors
+    /// Every unknown key, unset `${NAME}` and bad value, each with its key, source and what is allowed.
+    pub fn load_over(
+        profile: &Profile,
+        file: Option<&Path>,
+        environment: &BTreeMap<String, String>,
+        flags: &[Flag],
+    ) -> Result<Self, ConfigError> {
         let mut layers = Layers::from_defaults(DEFAULTS)?;
+        layers.add_profile(profile);
         if let Some(path) = file {
             layers.add_file(path, environment)?;
         }

@@ -156,7 +156,7 @@ impl Reader {
 
 /// Keys whose values are never shown.
 fn is_secret(key: &str) -> bool {
-    matches!(key, "temporal.api_key" | "auth.token")
+    matches!(key, "temporal.api_key" | "temporal.tls_key" | "auth.token")
 }
 
 fn scalar(value: &Value) -> Option<String> {

@@ -73,12 +73,21 @@ impl TemporalSettings {
 pub struct TemporalTls {
     /// API key.
     pub api_key: Option<Secret>,
-    /// PEM file of the authority that signed Temporal's certificate; `None` for the public ones.
-    pub ca: Option<PathBuf>,
-    /// PEM files for mutual TLS.
-    pub identity: Option<TlsIdentity>,
+    /// The authority that signed Temporal's certificate; `None` for the public ones.
+    pub ca: Option<Pem>,
+    /// Certificate and key for mutual TLS.
+    pub identity: Option<(Pem, Pem)>,
     /// Name expected in the certificate; `None` for the host of the address.
     pub domain: Option<String>,
+}
+
+/// PEM.
+#[derive(Debug, Clone)]
+pub enum Pem {
+    /// In this file.
+    File(PathBuf),
+    /// This text.
+    Text(Secret),
 }
 
 /// A certificate and its key, as PEM files.

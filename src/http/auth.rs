@@ -64,6 +64,8 @@ pub struct AuthSettings {
     pub tokens: Vec<TokenSettings>,
     /// Routes that need only `read` are open to callers without a token.
     pub read_public: bool,
+    /// The documentation is open to callers without a token, as soon as there is a token to try it with.
+    pub docs_public: bool,
     /// Where metrics are served without a token; `None` means not at all.
     pub metrics_path: Option<String>,
     /// The listener is bound to a loopback address.
@@ -78,6 +80,7 @@ impl fmt::Debug for AuthSettings {
             .field("token_given", &self.token.is_some())
             .field("tokens", &names)
             .field("read_public", &self.read_public)
+            .field("docs_public", &self.docs_public)
             .field("metrics_path", &self.metrics_path)
             .field("loopback_only", &self.loopback_only)
             .finish()
@@ -135,6 +138,7 @@ type Fingerprint = [u8; 32];
 pub struct Authenticator {
     enabled: bool,
     read_public: bool,
+    docs_public: bool,
     anonymous: Identity,
     known: Vec<(Fingerprint, Identity)>,
 }
@@ -155,12 +159,18 @@ impl Authenticator {
         }
         let role = if settings.enabled { Role::Read } else { Role::Admin };
         let anonymous = Identity::new("anonymous", &[role]);
-        Ok(Self { enabled: settings.enabled, read_public: settings.read_public, anonymous, known })
+        let AuthSettings { enabled, read_public, docs_public, .. } = *settings;
+        Ok(Self { enabled, read_public, docs_public, anonymous, known })
     }
 
-    /// Who is calling, or 401. `public` says whether the route may be open to callers without a token;
+    /// Whether a route is open to callers without a token: one that only reads, or that documents the others.
+    pub fn is_open(&self, reads: bool, docs: bool) -> bool {
+        (reads && self.read_public) || (docs && self.docs_public && !self.known.is_empty())
+    }
+
+    /// Who is calling, or 401. `open` lets callers without a token in;
     /// whether the caller has the role for it is for [`Identity::require_role`] to say.
-    pub fn authenticate(&self, public: bool, headers: &HeaderMap) -> Result<&Identity, Problem> {
+    pub fn authenticate(&self, open: bool, headers: &HeaderMap) -> Result<&Identity, Problem> {
         if !self.enabled {
             return Ok(&self.anonymous);
         }
@@ -168,7 +178,7 @@ impl Authenticator {
             Some(token) => {
                 self.identify(token).ok_or_else(|| Problem::new(Code::Unauthorized, "the token is not known"))
             }
-            None if public && self.read_public => Ok(&self.anonymous),
+            None if open => Ok(&self.anonymous),
             None => {
                 let detail = "send a token as `Authorization: Bearer` or `X-API-Key`";
                 Err(Problem::new(Code::Unauthorized, detail))

@@ -12,8 +12,8 @@ use super::problem::{Problem, escape};
 use super::shape::{self, Shape};
 use crate::schema::Violation;
 
-/// A JSON body that fits the schema published for `T`. Refuses other content types (415), what is not
-/// JSON (400 `invalid_json`), and whatever does not fit (400 `invalid_request`, all violations at once).
+/// A JSON body that fits the schema published for `T`. Refuses other content types and compression (415), what is
+/// not JSON (400 `invalid_json`), and whatever does not fit (400 `invalid_request`, all violations at once).
 #[derive(Clone, Debug)]
 pub struct ApiJson<T>(pub T);
 
@@ -43,10 +43,13 @@ impl<S: Send + Sync, T: DeserializeOwned + Default + ToSchema + 'static> FromReq
 
 /// The body, which the gate has read and bounded already.
 async fn bytes<S: Send + Sync>(request: Request, state: &S) -> Result<Bytes, Problem> {
-    if let Some(content_type) = request.headers().get(header::CONTENT_TYPE)
-        && !is_json(content_type.as_bytes())
-    {
+    let content_types = request.headers().get_all(header::CONTENT_TYPE);
+    if !content_types.iter().all(|content_type| is_json(content_type.as_bytes())) {
         return Err(Problem::new(Code::UnsupportedMediaType, "send the body as application/json"));
+    }
+    let encodings = request.headers().get_all(header::CONTENT_ENCODING);
+    if !encodings.iter().all(|encoding| encoding.as_bytes().eq_ignore_ascii_case(b"identity")) {
+        return Err(Problem::new(Code::UnsupportedMediaType, "send the body without a Content-Encoding"));
     }
     let unread = |_| Problem::invalid_at(&["body"], "the body could not be read", "incomplete");
     Bytes::from_request(request, state).await.map_err(unread)

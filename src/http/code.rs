@@ -69,7 +69,7 @@ catalogue! {
     RunClosed "run_closed" 409 "Run closed", "The run has ended, so it takes no more of these.";
     RevisionMismatch "revision_mismatch" 412 "Revision mismatch", "If-Match does not name the current revision: read again, then retry.";
     BodyTooLarge "body_too_large" 413 "Body too large", "The body is over the limit; nothing was executed.";
-    UnsupportedMediaType "unsupported_media_type" 415 "Unsupported media type", "A content type was given and it is not JSON.";
+    UnsupportedMediaType "unsupported_media_type" 415 "Unsupported media type", "A content type was given and it is not JSON, or the body is compressed.";
     ForeignHost "foreign_host" 421 "Foreign host", "Without authentication only Host names of this machine are served.";
     InvalidSchema "invalid_schema" 422 "Schema not admissible", "A schema does not compile, or refers to something outside itself.";
     MessageFailed "message_failed" 422 "Message failed", "The workflow refused or failed the query or update; see failure.";

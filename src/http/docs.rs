@@ -21,10 +21,10 @@ pub(super) struct Document(pub Bytes);
 
 pub(super) fn routes() -> Routes {
     Routes::default()
-        .with(Endpoint::needs(Role::Read, routes!(openapi_json)))
-        .with(Endpoint::needs(Role::Read, routes!(docs)))
-        .with(Endpoint::needs(Role::Read, routes!(docs_index)))
-        .with(Endpoint::needs(Role::Read, routes!(docs_file)).problems(&[Code::RouteNotFound]))
+        .with(Endpoint::needs(Role::Read, routes!(openapi_json)).documents())
+        .with(Endpoint::needs(Role::Read, routes!(docs)).documents())
+        .with(Endpoint::needs(Role::Read, routes!(docs_index)).documents())
+        .with(Endpoint::needs(Role::Read, routes!(docs_file)).documents().problems(&[Code::RouteNotFound]))
 }
 
 /// This document.

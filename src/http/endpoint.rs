@@ -25,17 +25,18 @@ pub struct Endpoint {
     reads: bool,
     waits: bool,
     view: bool,
+    docs: bool,
 }
 
 impl Endpoint {
     /// A route for callers with this role. `routes!` may name several handlers if they share the path.
     pub fn needs(role: Role, route: UtoipaMethodRouter<AppState>) -> Self {
-        Self { route, role: Some(role), codes: &[], reads: false, waits: false, view: false }
+        Self { route, role: Some(role), codes: &[], reads: false, waits: false, view: false, docs: false }
     }
 
     /// A route for everybody, also when no token is configured: the probes and the metrics.
     pub(super) fn open(route: UtoipaMethodRouter<AppState>) -> Self {
-        Self { route, role: None, codes: &[], reads: false, waits: false, view: false }
+        Self { route, role: None, codes: &[], reads: false, waits: false, view: false, docs: false }
     }
 
     /// The problems the handler itself can answer with. Those every route shares (401, 413, a malformed
@@ -64,6 +65,12 @@ impl Endpoint {
         self
     }
 
+    /// Is documentation, which may be open to callers without a token.
+    pub(super) fn documents(mut self) -> Self {
+        self.docs = true;
+        self
+    }
+
     /// The only path of this route.
     pub(super) fn path(&self) -> &str {
         self.route.1.paths.keys().next().map_or("", String::as_str)
@@ -84,7 +91,8 @@ impl Endpoint {
         router: OpenApiRouter<AppState>,
         shared: Option<&Arc<Shared>>,
     ) -> OpenApiRouter<AppState> {
-        let policy = Policy { role: self.role, reads: self.reads, waits: self.waits, view: self.view };
+        let Self { role, reads, waits, view, docs, .. } = self;
+        let policy = Policy { role, reads, waits, view, docs };
         for item in self.route.1.paths.values_mut() {
             operations(item).for_each(|(safe, operation)| document(operation, policy, safe, self.codes));
         }
@@ -129,6 +137,26 @@ impl Routes {
         });
         self.0 = moved.collect();
         Ok(self)
+    }
+
+    /// The same routes with handlers that never end; those that set their own pace answer 418 at once.
+    #[cfg(test)]
+    pub(super) fn stuck(mut self) -> Self {
+        use axum::extract::Request;
+        use axum::middleware::{Next, from_fn};
+
+        for endpoint in &mut self.0 {
+            let waits = endpoint.waits;
+            let handler = move |_: Request, _: Next| async move {
+                if !waits {
+                    std::future::pending::<()>().await;
+                }
+                StatusCode::IM_A_TEAPOT
+            };
+            let methods = std::mem::take(&mut endpoint.route.2);
+            endpoint.route.2 = methods.route_layer(from_fn(handler));
+        }
+        self
     }
 
     /// Mounts everything on a router that holds the head of the OpenAPI document.
@@ -185,7 +213,8 @@ fn document(operation: &mut Operation, policy: Policy, safe: bool, own: &[Code])
         operation.security = Some(Vec::new());
     }
     match (policy.waits, policy.writes(safe)) {
-        (true, _) => codes.push(Code::TooManyRequests),
+        (true, true) => codes.push(Code::TooManyRequests),
+        (true, false) => codes.extend([Code::TooManyRequests, Code::ShuttingDown]),
         (false, true) => codes.extend([Code::TooManyRequests, Code::OutcomeUnknown]),
         (false, false) => codes.push(Code::TemporalUnavailable),
     }

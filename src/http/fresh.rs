@@ -76,7 +76,9 @@ fn wants_consistent(query: Option<&str>) -> Result<bool, Problem> {
 
 fn wanted_revision(headers: &HeaderMap) -> Result<Option<u64>, Problem> {
     let Some(value) = headers.get(REVISION) else { return Ok(None) };
-    let revision = value.to_str().ok().and_then(|text| text.trim().parse().ok());
+    // As documented, an int64.
+    let revision = value.to_str().ok().and_then(|text| text.trim().parse::<i64>().ok());
+    let revision = revision.and_then(|revision| u64::try_from(revision).ok());
     let malformed =
         || Problem::invalid_at(&["header", REVISION.as_str()], "is not a revision", "int_parsing");
     revision.map(Some).ok_or_else(malformed)

@@ -8,6 +8,7 @@ use axum::http::header;
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use tokio::sync::OwnedSemaphorePermit;
+use tokio_util::sync::CancellationToken;
 
 use super::answers::Answers;
 use super::auth::{Authenticator, Role};
@@ -29,9 +30,15 @@ pub(super) struct Policy {
     pub waits: bool,
     /// Is about what this replica's view holds.
     pub view: bool,
+    /// Documents the rest.
+    pub docs: bool,
 }
 
 impl Policy {
+    /// That of what no route serves: only who may read at all is told so.
+    pub const NOWHERE: Self =
+        Self { role: Some(Role::Read), reads: true, waits: false, view: false, docs: false };
+
     /// Whether a request changes something: it is then audited, bounded, and its outcome is unknown after
     /// the deadline. `safe` says that its method promises to change nothing.
     pub fn writes(self, safe: bool) -> bool {
@@ -50,6 +57,8 @@ pub(super) struct Shared {
     pub limits: Limits,
     pub reads: Arc<dyn Reads>,
     pub answers: Arc<Answers>,
+    /// This server stops. Handlers whose answer goes on after they returned find it among the extensions.
+    pub stop: CancellationToken,
 }
 
 /// The layer around each route.
@@ -63,7 +72,7 @@ pub(super) async fn gate(
 }
 
 async fn pass(policy: Policy, shared: &Shared, request: Request, next: Next) -> Result<Response, Problem> {
-    let request = admit(policy.role, shared, request)?;
+    let request = admit(policy, shared, request)?;
     let writes = policy.writes(request.method().is_safe());
     let expects = request
         .headers()
@@ -78,14 +87,29 @@ async fn pass(policy: Policy, shared: &Shared, request: Request, next: Next) -> 
     };
     let slot = Slot(slot.map(Arc::new));
     parts.extensions.insert(slot.clone());
+    parts.extensions.insert(shared.stop.clone());
     let request = Request::from_parts(parts, Body::from(body));
     let wanted = if policy.view && !writes { Some(Wanted::read(&request)?) } else { None };
     let answer = answered(policy, wanted, shared, request, next);
-    if policy.waits {
-        return Ok(answer.await);
+    match (policy.waits, writes) {
+        (true, true) => return Ok(answer.await),
+        (true, false) => return going_on(&shared.stop, answer).await,
+        (false, _) => {}
     }
     let deadline = shared.limits.settings.deadline;
     tokio::time::timeout(deadline, answer).await.map_err(|_| overdue(writes, deadline.as_secs_f32()))
+}
+
+/// The answer to a request that waits and changes nothing, unless this server stops before.
+async fn going_on(
+    stop: &CancellationToken,
+    answer: impl Future<Output = Response>,
+) -> Result<Response, Problem> {
+    tokio::select! {
+        biased;
+        answer = answer => Ok(answer),
+        () = stop.cancelled() => Err(Problem::new(Code::ShuttingDown, "this replica is stopping")),
+    }
 }
 
 /// Runs the handler, on a view as fresh as the request wants it.
@@ -118,10 +142,10 @@ async fn answered(
 }
 
 /// Lets the caller in as an `Identity` extension, and counts the request against its rate.
-pub(super) fn admit(role: Option<Role>, shared: &Shared, mut request: Request) -> Result<Request, Problem> {
-    if let Some(role) = role {
-        let public = role == Role::Read && request.method().is_safe();
-        let identity = shared.auth.authenticate(public, request.headers())?.clone();
+pub(super) fn admit(policy: Policy, shared: &Shared, mut request: Request) -> Result<Request, Problem> {
+    if let Some(role) = policy.role {
+        let open = shared.auth.is_open(role == Role::Read && request.method().is_safe(), policy.docs);
+        let identity = shared.auth.authenticate(open, request.headers())?.clone();
         edge::note_caller(&identity.name);
         shared.limits.count(&identity.name)?;
         identity.require_role(role)?;

@@ -2,18 +2,19 @@
 
 use std::collections::BTreeMap;
 
-use axum::Json;
 use axum::extract::State;
+use axum::{Extension, Json};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use utoipa_axum::routes;
 
-use super::auth::Role;
+use super::auth::{Identity, Role};
 use super::body::{ApiJson, OptionalJson};
 use super::code::Code;
 use super::endpoint::{Endpoint, Routes};
 use super::params::ApiPath;
 use super::problem::Problem;
+use super::registration::require_reach;
 use super::shapes::rfc3339;
 use super::state::AppState;
 use crate::{clock, seams::Unanswered, view::View};
@@ -125,10 +126,11 @@ impl From<Option<(i64, u32)>> for HeartbeatAnswer {
 )]
 async fn heartbeat(
     State(state): State<AppState>,
+    Extension(who): Extension<Identity>,
     ApiPath(worker_id): ApiPath<String>,
     OptionalJson(HeartbeatRequest { epoch }): OptionalJson<HeartbeatRequest>,
 ) -> Result<Json<HeartbeatAnswer>, Problem> {
-    let heard = hear(&state, vec![WorkerAlive { worker_id, epoch }]).await?;
+    let heard = hear(&state, &who, vec![WorkerAlive { worker_id, epoch }]).await?;
     let lease = heard.into_iter().next().and_then(|(_, lease)| lease);
     Ok(Json(lease.into()))
 }
@@ -141,9 +143,10 @@ async fn heartbeat(
 )]
 async fn heartbeats(
     State(state): State<AppState>,
+    Extension(who): Extension<Identity>,
     ApiJson(body): ApiJson<HeartbeatsRequest>,
 ) -> Result<Json<HeartbeatsAnswer>, Problem> {
-    let heard = hear(&state, body.workers).await?.into_iter();
+    let heard = hear(&state, &who, body.workers).await?.into_iter();
     let workers = heard.map(|(worker_id, lease)| WorkerHeard { worker_id, answer: lease.into() });
     Ok(Json(HeartbeatsAnswer { workers: workers.collect() }))
 }
@@ -151,8 +154,13 @@ async fn heartbeats(
 /// Renews each lease. One look at the registry itself settles all that this replica does not know.
 async fn hear(
     state: &AppState,
+    who: &Identity,
     alive: Vec<WorkerAlive>,
 ) -> Result<Vec<(String, Option<(i64, u32)>)>, Problem> {
+    if who.workflow_types.is_some() {
+        let view = state.reads.view();
+        alive.iter().try_for_each(|one| require_reach(&view, who, &one.worker_id))?;
+    }
     let renew = |one: &WorkerAlive| state.reads.heartbeat(&one.worker_id, one.epoch, clock::now_ms());
     let mut leases: BTreeMap<usize, (i64, u32)> =
         alive.iter().enumerate().filter_map(|(at, one)| Some((at, renew(one)?))).collect();

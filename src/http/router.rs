@@ -8,15 +8,16 @@ use axum::extract::{DefaultBodyLimit, Request, State};
 use axum::middleware::from_fn_with_state;
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Router};
+use tokio_util::sync::CancellationToken;
 use tower_http::catch_panic::CatchPanicLayer;
 use utoipa_axum::router::OpenApiRouter;
 
-use super::auth::{AuthSettings, Authenticator, Role};
+use super::auth::{AuthSettings, Authenticator};
 use super::code::Code;
 use super::docs::Document;
 use super::edge::{Edge, edge};
 use super::endpoint::Routes;
-use super::gate::{Shared, admit};
+use super::gate::{Policy, Shared, admit};
 use super::limits::{LimitSettings, Limits};
 use super::problem::Problem;
 use super::service::METRICS_PATH;
@@ -32,6 +33,8 @@ pub struct Settings {
     pub limits: LimitSettings,
     /// Write one line per request to the log target `access`.
     pub access_log: bool,
+    /// Cancelled when this server stops: what only waits is then told to go on elsewhere.
+    pub stop: CancellationToken,
 }
 
 /// The whole front door. Fails when a token or the metrics path is not well formed; the
@@ -42,11 +45,11 @@ pub fn router(state: AppState, settings: Settings) -> Result<Router, String> {
 }
 
 pub(super) fn build(routes: Routes, state: AppState, settings: Settings) -> Result<Router, String> {
-    let Settings { auth: settings, limits, access_log } = settings;
+    let Settings { auth: settings, limits, access_log, stop } = settings;
     let auth = Authenticator::new(&settings)?;
     let limits = Limits::new(limits, auth.names());
-    let shared =
-        Arc::new(Shared { auth, limits, reads: state.reads.clone(), answers: state.answers.clone() });
+    let (reads, answers) = (state.reads.clone(), state.answers.clone());
+    let shared = Arc::new(Shared { auth, limits, reads, answers, stop });
     let loopback_guard = !settings.enabled && settings.loopback_only;
     let outside = Arc::new(Edge { access_log, loopback_guard, metrics: state.metrics.clone() });
     let (router, document) = routes
@@ -67,7 +70,7 @@ pub(super) fn build(routes: Routes, state: AppState, settings: Settings) -> Resu
 }
 
 async fn route_not_found(State(shared): State<Arc<Shared>>, request: Request) -> Result<Response, Problem> {
-    let request = admit(Some(Role::Read), &shared, request)?;
+    let request = admit(Policy::NOWHERE, &shared, request)?;
     Err(Problem::new(Code::RouteNotFound, format!("there is no route {}", request.uri().path())))
 }
 
@@ -75,7 +78,7 @@ async fn method_not_allowed(
     State(shared): State<Arc<Shared>>,
     request: Request,
 ) -> Result<Response, Problem> {
-    let request = admit(Some(Role::Read), &shared, request)?;
+    let request = admit(Policy::NOWHERE, &shared, request)?;
     Err(Problem::new(Code::MethodNotAllowed, format!("{} does not apply here", request.method())))
 }
 

@@ -9,8 +9,9 @@ use axum::extract::State;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
-use futures::stream;
+use futures::{StreamExt, stream};
 use serde_json::json;
+use tokio_util::sync::CancellationToken;
 use utoipa_axum::routes;
 
 use super::auth::{Identity, Role};
@@ -46,6 +47,7 @@ async fn run_events(
     State(state): State<AppState>,
     Extension(who): Extension<Identity>,
     Extension(slot): Extension<Slot>,
+    Extension(stop): Extension<CancellationToken>,
     ApiPath(workflow_id): ApiPath<String>,
     ApiQuery(params): ApiQuery<RunParams>,
     headers: HeaderMap,
@@ -59,6 +61,8 @@ async fn run_events(
     let cursor = Cursor { workflow_id: run.workflow_id, run_id: run.run_id, after, page: Vec::new() };
     let source = Source { runs: state.runs.clone(), next: Some(cursor), ready: VecDeque::new(), _slot: slot };
     let events = stream::unfold(source, async |mut source| source.next().await.map(|event| (event, source)));
+    // A client goes on from the last event at another replica.
+    let events = events.take_until(stop.cancelled_owned());
     let buffering = (HeaderName::from_static("x-accel-buffering"), HeaderValue::from_static("no"));
     Ok(([buffering], Sse::new(events).keep_alive(KeepAlive::default())).into_response())
 }

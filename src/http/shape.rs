@@ -63,14 +63,22 @@ pub(super) fn schema_of<T: ToSchema>() -> Value {
     root
 }
 
-/// Rewrites a schema of the OpenAPI document into one that accepts the same and explains itself better:
-/// references point into `$defs`, and "null or X" becomes "unless null, X", whose violations are those
+/// Rewrites a schema of the OpenAPI document into one that accepts the same and explains itself better: the formats of
+/// integers are bounds, references point into `$defs`, and "null or X" becomes "unless null, X", whose violations are those
 /// of X in their place rather than a single "fits neither".
 pub(super) fn checkable(schema: &mut Value) {
     match schema {
         Value::Object(object) => {
             if let Some(Value::String(target)) = object.get_mut("$ref") {
                 *target = target.replacen("#/components/schemas/", "#/$defs/", 1);
+            }
+            let largest = match object.get("format").and_then(Value::as_str) {
+                Some("int32") => Some(i64::from(i32::MAX)),
+                Some("int64") => Some(i64::MAX),
+                _ => None,
+            };
+            if let Some(largest) = largest {
+                object.entry("maximum").or_insert(largest.into());
             }
             object.values_mut().for_each(checkable);
             if let Some(inner) = unless_null(object) {
@@ -135,6 +143,7 @@ mod tests {
                 vec!["/inner/size int_parsing", "/name string_type"],
             ),
             (json!({"name": "a", "inner": {"size": -1}}), vec!["/inner/size minimum"]),
+            (json!({"name": "a", "inner": {"size": 2_147_483_648_u32}}), vec!["/inner/size maximum"]),
             (json!({"name": "a", "list": [{"size": 1}, {}]}), vec!["/list/1/size missing"]),
             (json!([]), vec![" dict_type"]),
         ];

@@ -21,7 +21,7 @@ use super::start_body::StartBody;
 use super::state::AppState;
 use crate::registry::Refusal;
 use crate::schema::Violation;
-use crate::seams::{Signal, StartError, StartRequest, Started};
+use crate::seams::{IdConflict, RunError, RunId, RunRef, Signal, StartError, StartRequest, Started};
 
 /// The problems every start can answer with.
 pub(super) const START_PROBLEMS: &[Code] = &[
@@ -123,7 +123,22 @@ pub(super) async fn launch(
     let place: &[&str] = if body.args.is_some() { &["args", "0"] } else { &["input"] };
     let request = body.request(workflow_type, &who.name)?;
     let request = StartRequest { idempotency, signal, ..request };
+    require_reach(state, who, &request).await?;
     state.starts.start(request).await.map_err(|error| start_problem(error, place))
+}
+
+/// `forbidden` when the start would signal, end or show an open run of a type that the caller may not touch.
+async fn require_reach(state: &AppState, who: &Identity, request: &StartRequest) -> Result<(), Problem> {
+    let RunId::Given(workflow_id) = &request.run_id else { return Ok(()) };
+    let is_passive = request.signal.is_none() && request.id_conflict == IdConflict::Fail;
+    if who.workflow_types.is_none() || is_passive {
+        return Ok(());
+    }
+    match state.runs.describe(&RunRef { workflow_id: workflow_id.clone(), run_id: None }).await {
+        Ok(run) if run.status.is_open() => who.require_type(&run.workflow_type),
+        Ok(_) | Err(RunError::NotFound) => Ok(()),
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// The problem behind a start that was not made; `input` is the place of the checked argument in the body.

@@ -26,12 +26,24 @@ const AUDIT: &str = "audit";
 /// Libraries that are too talkative below `warn`, unless debugging is asked for.
 const NOISY: &[&str] = &["temporalio", "h2", "hyper", "tonic", "tower", "rustls", "reqwest"];
 
+/// What the SDK says of every attempt of every call while Temporal is away.
+const RETRIES: &str = "temporalio_client::retry";
+
+/// Who tells that Temporal is away.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outages {
+    /// This program, once: the SDK's own lines are left out, unless debugging is asked for.
+    Ours,
+    /// The SDK, again and again, as nothing else here would notice.
+    Sdk,
+}
+
 /// Sends log lines to standard error from now on, audit lines to their file when one is set, and traces when they are
 /// on: then it needs a Tokio runtime with several threads, and sends until what it returns is dropped.
 ///
 /// # Errors
 /// When the audit file cannot be opened, the collector's address is none, or logging was set up before.
-pub fn init(settings: &ObservabilitySettings) -> anyhow::Result<Traces> {
+pub fn init(settings: &ObservabilitySettings, outages: Outages) -> anyhow::Result<Traces> {
     let ObservabilitySettings { logging, audit, metrics: _, otel, docs_public: _ } = settings;
     let file = match &audit.file {
         Some(path) if audit.enabled => {
@@ -44,7 +56,7 @@ pub fn init(settings: &ObservabilitySettings) -> anyhow::Result<Traces> {
     let (traced, traces) = traces::layer(otel)?;
     tracing_subscriber::registry()
         .with(traced)
-        .with(log_lines(logging, audit, stderr().is_terminal(), stderr))
+        .with(log_lines(filter(logging, audit, outages), logging.format, stderr().is_terminal(), stderr))
         .with(audit_to_file)
         .try_init()
         .context("logging is already set up")?;
@@ -52,8 +64,8 @@ pub fn init(settings: &ObservabilitySettings) -> anyhow::Result<Traces> {
 }
 
 fn log_lines<S, W>(
-    logging: &LoggingSettings,
-    audit: &AuditSettings,
+    filter: Targets,
+    format: LogFormat,
     is_terminal: bool,
     writer: W,
 ) -> Box<dyn Layer<S> + Send + Sync>
@@ -61,12 +73,12 @@ where
     S: Subscriber + for<'a> LookupSpan<'a>,
     W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
 {
-    let json = match logging.format {
+    let json = match format {
         LogFormat::Auto => !is_terminal,
         LogFormat::Json => true,
         LogFormat::Text => false,
     };
-    lines(json, is_terminal, writer, filter(logging, audit))
+    lines(json, is_terminal, writer, filter)
 }
 
 fn lines<S, W>(json: bool, colours: bool, writer: W, filter: Targets) -> Box<dyn Layer<S> + Send + Sync>
@@ -89,7 +101,7 @@ where
     }
 }
 
-fn filter(logging: &LoggingSettings, audit: &AuditSettings) -> Targets {
+fn filter(logging: &LoggingSettings, audit: &AuditSettings, outages: Outages) -> Targets {
     let level = match logging.level {
         LogLevel::Trace => LevelFilter::TRACE,
         LogLevel::Debug => LevelFilter::DEBUG,
@@ -100,6 +112,9 @@ fn filter(logging: &LoggingSettings, audit: &AuditSettings) -> Targets {
     let mut filter = Targets::new().with_default(level);
     if level == LevelFilter::INFO {
         filter = filter.with_targets(NOISY.iter().map(|target| (*target, LevelFilter::WARN)));
+    }
+    if level <= LevelFilter::INFO && outages == Outages::Ours {
+        filter = filter.with_target(RETRIES, LevelFilter::OFF);
     }
     // Audit lines do not depend on the level: a quiet log must not lose them.
     let audit_here = audit.enabled && audit.file.is_none();
@@ -132,13 +147,25 @@ mod tests {
     }
 
     fn logged(level: LogLevel, format: LogFormat, is_terminal: bool, audit: AuditSettings) -> String {
+        logged_by(Outages::Ours, level, format, is_terminal, audit)
+    }
+
+    fn logged_by(
+        outages: Outages,
+        level: LogLevel,
+        format: LogFormat,
+        is_terminal: bool,
+        audit: AuditSettings,
+    ) -> String {
         let memory = Memory::default();
         let writer = memory.clone();
         let logging = LoggingSettings { level, access: true, format };
-        let layer = log_lines(&logging, &audit, is_terminal, move || writer.clone());
+        let filter = filter(&logging, &audit, outages);
+        let layer = log_lines(filter, format, is_terminal, move || writer.clone());
         tracing::subscriber::with_default(tracing_subscriber::registry().with(layer), || {
             tracing::info!(answer = 42, "hello");
             tracing::info!(target: "temporalio_sdk_core::worker", "noise");
+            tracing::error!(target: "temporalio_client::retry", "again");
             tracing::info!(target: "audit", "done");
         });
         let bytes = memory.0.lock().unwrap().clone();
@@ -162,7 +189,7 @@ mod tests {
     #[test]
     fn what_is_written_at_which_level() {
         for (level, audit, expected) in [
-            (LogLevel::Debug, true, &["hello", "noise", "done"][..]),
+            (LogLevel::Debug, true, &["hello", "noise", "again", "done"][..]),
             (LogLevel::Info, true, &["hello", "done"]),
             (LogLevel::Error, true, &["done"]),
             (LogLevel::Info, false, &["hello"]),
@@ -176,6 +203,8 @@ mod tests {
                 .collect();
             assert_eq!(messages, expected, "at {level:?}, audit {audit}");
         }
+        let audit = AuditSettings { enabled: true, file: None };
+        assert!(logged_by(Outages::Sdk, LogLevel::Warn, LogFormat::Json, false, audit).contains("again"));
         let to_file = AuditSettings { enabled: true, file: Some("audit.log".into()) };
         assert!(!logged(LogLevel::Info, LogFormat::Json, false, to_file).contains("done"));
     }

@@ -4,6 +4,6 @@ mod logs;
 mod metrics;
 pub mod traces;
 
-pub use logs::init;
+pub use logs::{Outages, init};
 pub use metrics::Metrics;
 pub use traces::Traces;

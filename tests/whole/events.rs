@@ -58,3 +58,25 @@ async fn a_dropped_connection_is_resumed_where_it_broke() {
     let again = registry.http.get(format!("{}/runs/idle/events", registry.url)).header("Last-Event-ID", end);
     assert_eq!(again.send().await.expect("an answer").status(), 204);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_only_waits_is_let_go_when_the_server_stops() {
+    let temporal = Temporal::start().await;
+    let patient = [("TEMPORAL_REGISTRY__SERVER__SHUTDOWN_GRACE_SECONDS", "600")];
+    let registry = Registry::start_with(&temporal.address(), &patient).await;
+    registry.must("/registry/workers", &worker("w", "nobody", 600, &["idle.v1"])).await;
+    registry.must("/workflows/idle.v1/start", &json!({"workflow_id": "idle"})).await;
+    let (url, http) = (registry.url.clone(), registry.http.clone());
+    let result = tokio::spawn(http.get(format!("{url}/runs/idle/result?wait=300")).send());
+    let events = http.get(format!("{url}/runs/idle/events")).send().await.expect("an answer");
+    let mut events = events.bytes_stream();
+    events.next().await.expect("an event").expect("bytes");
+    assert!(registry.stop().await.success());
+    while let Some(part) = events.next().await {
+        part.expect("the stream ends as a stream does");
+    }
+    let told = result.await.expect("no panic").expect("an answer");
+    assert_eq!((told.status().as_u16(), told.headers().contains_key("retry-after")), (503, true));
+    let problem: Value = told.json().await.expect("a problem");
+    assert_eq!(problem["code"], "shutting_down");
+}

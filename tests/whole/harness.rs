@@ -102,6 +102,8 @@ impl Registry {
     async fn launch(temporal: &str, arguments: &[&str], env: &[(&str, &str)], log: Stdio) -> Self {
         let mut command = Command::new(program());
         command.args(["serve", "--port", "0", "--temporal-address", temporal]).args(arguments);
+        // Whatever this user's own profile says is no part of a test.
+        command.env("TEMPORAL_CONFIG_FILE", "/dev/null");
         command.env("TEMPORAL_REGISTRY_AUTH_ENABLED", "false").env("TEMPORAL_REGISTRY_LOG_LEVEL", "warn");
         command
             .env("TEMPORAL_REGISTRY_ACCESS_LOG", "false")
@@ -196,6 +198,16 @@ pub async fn ask(address: &str, command: &str, workflow_id: &str) -> Value {
         ["workflow", command, "--workflow-id", workflow_id, "--address", address, "--output", "json"];
     let output = Command::new(cli).args(arguments).output().await.expect("the Temporal CLI runs");
     serde_json::from_slice(&output.stdout).expect("its answer")
+}
+
+/// How many workflows a query of Temporal's index finds.
+pub async fn count(address: &str, query: &str) -> u64 {
+    let cli = std::env::var("TEMPORAL_CLI").unwrap_or_else(|_| "temporal".to_owned());
+    let arguments = ["workflow", "count", "--query", query, "--address", address, "--output", "json"];
+    let output = Command::new(cli).args(arguments).output().await.expect("the Temporal CLI runs");
+    let answer: Value = serde_json::from_slice(&output.stdout).expect("its answer");
+    // A count of nothing is left out.
+    answer["count"].as_str().map_or(0, |count| count.parse().expect("a count"))
 }
 
 /// The Python of the tests, with `temporalio`.

@@ -269,6 +269,7 @@ async fn preview_schedule(
 )]
 async fn list_schedules(
     State(state): State<AppState>,
+    Extension(who): Extension<Identity>,
     ApiQuery(filter): ApiQuery<ScheduleFilter>,
 ) -> Result<Json<ScheduleList>, Problem> {
     let limit = Page::new(Some(filter.limit.unwrap_or(PAGE_DEFAULT)), None)?.limit.unwrap_or_default();
@@ -285,7 +286,8 @@ async fn list_schedules(
         }
         failure => failure.into(),
     })?;
-    let schedules = found.into_iter().map(ListedSchedule::from).collect();
+    let found = found.into_iter().filter(|schedule| who.may_touch(&schedule.workflow_type));
+    let schedules = found.map(ListedSchedule::from).collect();
     Ok(Json(ScheduleList { schedules, next_page_token }))
 }
 
@@ -299,9 +301,11 @@ async fn list_schedules(
 )]
 async fn get_schedule(
     State(state): State<AppState>,
+    Extension(who): Extension<Identity>,
     ApiPath(id): ApiPath<String>,
 ) -> Result<Response, Problem> {
     let detail = state.schedules.describe(&id).await?;
+    who.require_type(&detail.workflow_type)?;
     let tag = ETag::new(&detail.version);
     Ok(([(header::ETAG, tag.header())], Json(ScheduleShape::from(detail))).into_response())
 }

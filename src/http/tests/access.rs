@@ -5,8 +5,10 @@ use axum::http::Request;
 use serde_json::json;
 use sha2::{Digest, Sha256};
 
+use super::desk::registration;
 use super::*;
 use crate::http::auth::{AuthSettings, Role, TokenSettings};
+use crate::seams::TaskError;
 
 fn token(name: &str, role: Role, types: &[&str]) -> TokenSettings {
     TokenSettings {
@@ -105,6 +107,20 @@ async fn public_reading_opens_reads_only() {
 }
 
 #[tokio::test]
+async fn documentation_may_be_public() {
+    let door = |token: Option<&str>| {
+        let token = token.map(str::to_owned);
+        let auth = AuthSettings { enabled: true, docs_public: true, token, ..AuthSettings::default() };
+        Door::new(Settings { auth, ..Settings::default() })
+    };
+    for (path, status) in [("/docs", 307), ("/docs/", 200), ("/openapi.json", 200), ("/probe/things", 401)] {
+        assert_eq!(ask(&door(Some("root")), "GET", path, "").await.status, status, "{path}");
+        assert_eq!(ask(&door(Some("root")), "GET", path, "guess").await.status, 401, "{path}");
+        assert_eq!(ask(&door(None), "GET", path, "").await.status, 401, "{path} with no token configured");
+    }
+}
+
+#[tokio::test]
 async fn with_no_token_configured_only_the_probes_answer() {
     let metrics_path = Some("/metrics".to_owned());
     let auth =
@@ -132,6 +148,47 @@ async fn workflow_types_bound_a_token() {
     );
     ask(&door, "POST", "/probe/typed/report.v1", "starter-secret").await.assert_problem(Code::Forbidden);
     assert_eq!(ask(&door, "POST", "/probe/typed/report.v1", "root").await.body, json!({"who": "admin"}));
+}
+
+#[tokio::test]
+async fn a_bounded_token_does_not_reach_open_runs_of_other_types_by_starting() {
+    let door = door(false);
+    door.desk.has_task("report.v1", Err(TaskError::NotATask));
+    let table = [
+        (json!({"id_conflict_policy": "fail"}), "start", Code::TemporalUnavailable),
+        (json!({"id_conflict_policy": "use_existing"}), "start", Code::Forbidden),
+        (json!({"id_conflict_policy": "terminate_existing"}), "execute", Code::Forbidden),
+        (json!({"signal": {"name": "s"}}), "signal-with-start", Code::Forbidden),
+    ];
+    for (mut body, route, expected) in table {
+        body["workflow_id"] = json!("a-r1");
+        let uri = format!("/workflows/build.v1/{route}");
+        for (token, expected) in [("starter-secret", expected), ("root", Code::TemporalUnavailable)] {
+            let bearer = format!("Bearer {token}");
+            let answer = door.ask("POST", &uri, &[("authorization", &bearer)], body.clone()).await;
+            answer.assert_problem(expected);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_bounded_token_keeps_no_worker_of_other_types_alive() {
+    let mut bounded = token("worker", Role::Register, &["build.*"]);
+    bounded.name = "bounded".to_owned();
+    let auth = AuthSettings { enabled: true, tokens: vec![bounded], ..AuthSettings::default() };
+    let door = Door::new(Settings { auth, ..Settings::default() });
+    door.desk.earlier(&registration("other", &["report.v1"]), 0);
+    door.desk.earlier(&registration("own", &["build.v1"]), 0);
+    let many = json!({"workers": [{"worker_id": "own"}, {"worker_id": "other"}]});
+    for (uri, body, status) in [
+        ("/registry/workers/own/heartbeat", Value::Null, 200),
+        ("/registry/workers/nobody/heartbeat", Value::Null, 200),
+        ("/registry/workers/other/heartbeat", Value::Null, 403),
+        ("/registry/heartbeats", many, 403),
+    ] {
+        let answer = door.ask("POST", uri, &[("x-api-key", "worker-secret")], body).await;
+        assert_eq!(answer.status, status, "{uri}: {}", answer.body);
+    }
 }
 
 #[tokio::test]

@@ -40,6 +40,8 @@ pub struct Desk {
     pub is_running: AtomicBool,
     /// What Temporal reports of task queues.
     pub seen: Mutex<BTreeMap<String, Arc<QueueSeen>>>,
+    /// What was asked for that changes something anywhere, by whatever seam.
+    pub changes_asked: AtomicUsize,
     /// How often the registry was asked.
     pub catch_ups: AtomicUsize,
     /// When this replica came up.
@@ -75,6 +77,7 @@ impl Default for Desk {
             seen: Mutex::default(),
             is_away: AtomicBool::new(false),
             is_running: AtomicBool::new(true),
+            changes_asked: AtomicUsize::new(0),
             catch_ups: AtomicUsize::new(0),
             up_since_ms: AtomicI64::new(0),
             fails_with: Mutex::default(),
@@ -142,6 +145,11 @@ impl Desk {
         self.generation.fetch_add(1, SeqCst);
     }
 
+    /// Somebody asked for a change.
+    pub fn asked(&self) {
+        self.changes_asked.fetch_add(1, SeqCst);
+    }
+
     fn reachable(&self) -> Result<(), Unanswered> {
         if self.is_away.load(SeqCst) { Err(Unanswered("away".to_owned())) } else { Ok(()) }
     }
@@ -150,6 +158,7 @@ impl Desk {
 #[async_trait]
 impl Writes for Desk {
     async fn submit(&self, command: &Command) -> Result<Outcome, WriteError> {
+        self.asked();
         self.reachable().map_err(|why| WriteError::Unavailable(why.0))?;
         if let Some(error) = self.fails_with.lock().clone() {
             return Err(error);
@@ -198,6 +207,7 @@ impl Reads for Desk {
     }
 
     fn heartbeat(&self, worker_id: &str, epoch: Option<u64>, now_ms: i64) -> Option<(i64, u32)> {
+        self.asked();
         let view = self.view.load();
         let member = view.workers.get(worker_id)?;
         if epoch.is_some_and(|epoch| epoch != member.worker.epoch) {
@@ -230,6 +240,7 @@ impl Queues for Desk {
 #[async_trait]
 impl Shutdown for Desk {
     async fn shut_down(&self) -> Result<(), Unanswered> {
+        self.asked();
         self.reachable()?;
         self.is_running.store(false, SeqCst);
         Ok(())
@@ -240,6 +251,7 @@ impl Shutdown for Desk {
 #[async_trait]
 impl Starts for Desk {
     async fn start(&self, _: StartRequest) -> Result<Started, StartError> {
+        self.asked();
         Err(StartError::TemporalUnavailable("nothing is started here".to_owned()))
     }
 }
@@ -264,26 +276,32 @@ impl Runs for Desk {
     }
 
     async fn signal(&self, _: &RunRef, _: Message) -> Result<(), RunError> {
+        self.asked();
         Err(RunError::NotFound)
     }
 
     async fn query(&self, _: &RunRef, _: Message) -> Result<Value, RunError> {
+        self.asked();
         Err(RunError::NotFound)
     }
 
     async fn update(&self, _: &RunRef, _: Message, _: Duration) -> Result<Value, RunError> {
+        self.asked();
         Err(RunError::NotFound)
     }
 
     async fn cancel(&self, _: &RunRef, _: &str, _: &str) -> Result<(), RunError> {
+        self.asked();
         Err(RunError::NotFound)
     }
 
     async fn terminate(&self, _: &RunRef, _: &str, _: &str) -> Result<(), RunError> {
+        self.asked();
         Err(RunError::NotFound)
     }
 
     async fn restart(&self, _: &RunRef, _: &str) -> Result<Started, RunError> {
+        self.asked();
         Err(RunError::NotFound)
     }
 }

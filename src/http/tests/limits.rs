@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use axum::body::Body;
 use axum::http::Request;
+use tokio_util::sync::CancellationToken;
 
 use super::*;
 use crate::http::auth::AuthSettings;
@@ -66,6 +67,20 @@ async fn a_deadline_ends_what_does_not_wait() {
     // The one that began first has outlived two deadlines.
     door.probe.release.add_permits(1);
     assert_eq!(waiting.await.unwrap(), "done");
+}
+
+#[tokio::test]
+async fn what_only_waits_is_sent_elsewhere_when_this_server_stops() {
+    let stop = CancellationToken::new();
+    let door = Door::new(Settings { stop: stop.clone(), ..Settings::default() });
+    let waiting = tokio::spawn({
+        let door = door.clone();
+        async move { door.get("/probe/wait").await }
+    });
+    door.probe.begun.acquire().await.unwrap().forget();
+    stop.cancel();
+    waiting.await.unwrap().assert_problem(Code::ShuttingDown);
+    assert_eq!(door.post("/probe/touch", "").await.status, StatusCode::OK);
 }
 
 #[tokio::test]

@@ -5,6 +5,7 @@ mod bodies;
 mod catalogue;
 mod desk;
 mod errors;
+mod faults;
 mod freshness;
 mod heartbeats;
 mod limits;
@@ -29,6 +30,7 @@ use http_body_util::BodyExt;
 use serde_json::Value;
 use tower::ServiceExt;
 
+use super::endpoint::Routes;
 use super::problem::Problem;
 use super::router::{Settings, build};
 use super::service::{Metrics, Readiness};
@@ -122,9 +124,13 @@ fn state(fake: &Arc<Fake>, desk: &Arc<desk::Desk>) -> AppState {
 
 impl Door {
     fn new(settings: Settings) -> Self {
+        Self::of(resources().merge(probe::routes()), settings)
+    }
+
+    fn of(routes: Routes, settings: Settings) -> Self {
         let (fake, desk) = (Arc::new(Fake::default()), Arc::new(desk::Desk::default()));
         let state = state(&fake, &desk);
-        let router = build(resources().merge(probe::routes()), state, settings).unwrap();
+        let router = build(routes, state, settings).unwrap();
         let probe = Arc::new(probe::Probe::default());
         Self { router: router.layer(axum::Extension(probe.clone())), fake, probe, desk }
     }

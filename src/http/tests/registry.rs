@@ -128,7 +128,7 @@ async fn every_route_asks_for_its_role() {
         ("GET", "/workflow-ids", Value::Null, "rdgan"),
         ("POST", "/workflow-ids/claim", json!({"name": "x"}), "dan"),
         ("POST", "/workflow-ids/reset", json!({"name": "x"}), "an"),
-        ("POST", "/registry/workers/w1/heartbeat", Value::Null, "gan"),
+        ("POST", "/registry/workers/w1/heartbeat", Value::Null, "ga"),
         ("POST", "/registry/heartbeats", json!({"workers": []}), "gan"),
         ("POST", "/registry/workers", worker("w1", vec![spec("a")]), "ga"),
         ("POST", "/registry/workers", worker("w1", vec![]), "ga"),

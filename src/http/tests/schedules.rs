@@ -24,10 +24,12 @@ impl Desk {
 #[async_trait]
 impl Schedules for Desk {
     async fn create(&self, _: &str, _: &ScheduleRequest) -> Outcome<Accepted> {
+        self.asked();
         self.failure()
     }
 
     async fn put(&self, _: &str, _: &ScheduleRequest, _: Option<&str>) -> Outcome<Accepted> {
+        self.asked();
         self.failure()
     }
 
@@ -50,22 +52,27 @@ impl Schedules for Desk {
     }
 
     async fn delete(&self, _: &str) -> Outcome<()> {
+        self.asked();
         self.failure()
     }
 
     async fn pause(&self, _: &str, _: &str) -> Outcome<()> {
+        self.asked();
         self.failure()
     }
 
     async fn unpause(&self, _: &str, _: &str) -> Outcome<()> {
+        self.asked();
         self.failure()
     }
 
     async fn trigger(&self, _: &str, _: Option<OverlapPolicy>) -> Outcome<()> {
+        self.asked();
         self.failure()
     }
 
     async fn backfill(&self, _: &str, _: Stretch) -> Outcome<()> {
+        self.asked();
         self.failure()
     }
 
@@ -77,6 +84,7 @@ impl Schedules for Desk {
 #[async_trait]
 impl Reconciles for Desk {
     async fn reconcile(&self, _: &ReconcileRequest) -> Result<ReconcileReport, ReconcileError> {
+        self.asked();
         Err(self.reconciles_fail_with.lock().clone())
     }
 }

@@ -7,12 +7,13 @@ use serde_json::Value;
 use temporalio_common::protos::temporal::api::common::v1::SearchAttributes;
 use tokio::time::Instant;
 
-use super::{Dispatch, attributes};
+use super::{Dispatch, attributes, misfit};
 use crate::{
     clock,
     registry::{Served, Target, TypeEntry, WorkerState, choose_queue, spec_hold},
     schema::Violation,
-    seams::{Aim, StartError, StartRequest},
+    seams::{Aim, RunId, StartError, StartRequest},
+    temporal::connection::RegistryNames,
     view::{Member, View},
 };
 
@@ -91,7 +92,12 @@ impl Dispatch {
         entry: &TypeEntry,
         view: &View,
     ) -> Result<SearchAttributes, StartError> {
-        let own_queue = &self.link.registry.task_queue;
+        let RegistryNames { workflow_id: own_id, task_queue: own_queue, .. } = &self.link.registry;
+        if matches!(&request.run_id, RunId::Given(id) if id == own_id) {
+            // It would be signalled, ended or replaced by whoever may start anything.
+            let wrong = misfit(&["workflow_id"], "is the id of the registry itself", "value_error");
+            return Err(StartError::Invalid(vec![wrong]));
+        }
         if request.task_queue.as_ref() == Some(own_queue) {
             return Err(StartError::RegistryQueue(own_queue.clone()));
         }
