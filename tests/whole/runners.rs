@@ -63,19 +63,21 @@ entries:
     child
 }
 
-/// Reads server-sent events until one has this in its data.
-async fn event_with(registry: &Registry, path: &str, wanted: &str) {
+/// Reads server-sent events until one has this in its data, and gives that one.
+async fn event_with(registry: &Registry, path: &str, wanted: &str) -> Value {
     let answer = registry.http.get(format!("{}{path}", registry.url)).send().await.expect("an answer");
     assert_eq!(answer.headers()["content-type"], "text/event-stream");
     let (mut stream, mut text) = (answer.bytes_stream(), String::new());
     let read = async {
-        while !text.contains(wanted) {
+        while !(text.contains(wanted) && text.ends_with("\n\n")) {
             let part = stream.next().await.unwrap_or_else(|| panic!("it ended with {text}"));
             text.push_str(std::str::from_utf8(&part.expect("an event")).expect("text"));
         }
     };
     let in_time = tokio::time::timeout(std::time::Duration::from_secs(60), read).await;
     assert!(in_time.is_ok(), "no {wanted} in {text}");
+    let data = text.lines().rfind(|line| line.contains(wanted)).and_then(|line| line.strip_prefix("data:"));
+    serde_json::from_str(data.unwrap_or_else(|| panic!("no data in {text}"))).expect("JSON")
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -110,7 +112,12 @@ async fn a_target_picks_the_host_and_progress_and_cancellation_are_seen() {
             .await;
     };
     slow("followed").await;
-    event_with(&registry, "/runs/followed/events", "\"runner_progress\"").await;
+    let told = event_with(&registry, "/runs/followed/events", "\"runner_progress\"").await;
+    assert_eq!(
+        (&told["progress"]["last_lines"], &told["progress"]["bytes"]["stdout"]),
+        (&json!(["begun"]), &json!(6)),
+        "{told}"
+    );
     slow("cancelled").await;
     assert_eq!(registry.post("/runs/cancelled/cancel", &json!({})).await.status, 202);
     let ended = registry.get("/runs/cancelled/result?wait=60").await.body;

@@ -149,7 +149,7 @@ impl ScheduleDescription {
 /// Zero stands for a time that is not limited, or that Temporal chooses itself.
 fn seconds(duration: Option<ProtoDuration>) -> Option<f64> {
     let duration = std::time::Duration::try_from(duration?).ok()?;
-    (!duration.is_zero()).then(|| duration.as_secs_f64())
+    Some(duration.as_secs_f64()).filter(|seconds| *seconds > 0.0)
 }
 
 fn retries(policy: ProtoRetryPolicy) -> RetryPolicy {
