@@ -22,7 +22,8 @@ pub struct DemoOptions {
     pub registry_url: String,
 }
 
-const WORKER_ID: &str = "demo-worker";
+/// Names the worker in the registry and in Temporal.
+pub const WORKER_ID: &str = "demo-worker";
 const TASK_QUEUE: &str = "demo";
 
 #[derive(Debug, Serialize, Deserialize)]

@@ -19,7 +19,7 @@ use crate::runner::{
 #[allow(dead_code, reason = "the example has a main function of its own")]
 mod demo_worker;
 
-pub use demo_worker::DemoOptions;
+pub use demo_worker::{DemoOptions, WORKER_ID};
 
 /// The example of a runner and its script, as they are in the repository. Compiled in: `dev` works anywhere.
 const RUNNER: &str = include_str!("../../examples/runner.yaml");
@@ -28,7 +28,7 @@ const SCRIPT: &str = include_str!("../../examples/scripts/daily-report.sh");
 const SCRIPT_PATH: &str = "examples/scripts/daily-report.sh";
 
 /// Name of the sample runner and of its task queue: beside a runner of one's own with the same file.
-const RUNNER_ID: &str = "dev-runner";
+pub const RUNNER_ID: &str = "dev-runner";
 /// What running work gets to end after Ctrl-C.
 const DRAIN_SECONDS: u64 = 1;
 

@@ -9,6 +9,7 @@ mod serve;
 mod target;
 pub mod tls;
 mod transfer;
+mod welcome;
 
 use companion::Companion;
 use demo::DemoOptions;
@@ -16,15 +17,18 @@ pub use observe::RequestMetrics;
 pub use profile::profile;
 pub use serve::serve;
 pub use transfer::{export, import};
+use welcome::Welcome;
 
 use std::{
     cell::RefCell,
+    convert::Infallible,
     path::{Path, PathBuf},
     time::Duration,
 };
 
 use anyhow::{Context, bail};
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -84,14 +88,24 @@ pub async fn dev(plan: DevPlan, stop: CancellationToken) -> anyhow::Result<()> {
     let ending = CancellationToken::new();
     let companions = RefCell::new(Vec::new());
     let outcome = {
+        let (begun, listening) = oneshot::channel();
         let begin = |url: String| {
-            show(&url, &address, ui_port);
-            let options = DemoOptions { temporal_address: address.clone(), namespace, registry_url: url };
-            *companions.borrow_mut() = begin_companions(options, &folder);
+            let options =
+                DemoOptions { temporal_address: address.clone(), namespace, registry_url: url.clone() };
+            let (started, workers) = begin_companions(options, &folder);
+            *companions.borrow_mut() = started;
+            let _ = begun.send((Welcome { url, temporal: address, ui_port }, workers));
         };
         let mut serving = std::pin::pin!(serve(settings, ending.clone(), begin));
+        let welcome = async {
+            if let Ok((welcome, workers)) = listening.await {
+                welcome.say(&workers).await;
+            }
+            std::future::pending::<Infallible>().await
+        };
         tokio::select! {
             outcome = &mut serving => outcome,
+            never = welcome => match never {},
             ended = server.exited() => Err(anyhow::Error::msg(ended)),
             () = stop.cancelled() => {
                 stop_all(companions.take()).await;
@@ -106,13 +120,17 @@ pub async fn dev(plan: DevPlan, stop: CancellationToken) -> anyhow::Result<()> {
     outcome
 }
 
-fn begin_companions(options: DemoOptions, folder: &SampleFolder) -> Vec<Companion> {
-    let mut begun = vec![demo::worker(options.clone())];
+/// What was started, and the ids its workers register with.
+fn begin_companions(options: DemoOptions, folder: &SampleFolder) -> (Vec<Companion>, Vec<&'static str>) {
+    let (mut begun, mut workers) = (vec![demo::worker(options.clone())], vec![demo::WORKER_ID]);
     match demo::sample_runner(options, &folder.path) {
-        Ok(runner) => begun.push(runner),
+        Ok(runner) => {
+            begun.push(runner);
+            workers.push(demo::RUNNER_ID);
+        }
         Err(error) => println!("  without the sample runner: {error:#}\n"),
     }
-    begun
+    (begun, workers)
 }
 
 async fn stop_all(companions: Vec<Companion>) {
@@ -158,16 +176,6 @@ pub async fn run_worker(
     // This process runs nothing else, so whatever becomes its child is of the runner's making.
     runner::become_reaper();
     runner::run(config, target::runner_target(temporal)?, stop.cancelled_owned()).await
-}
-
-/// Tells where things are, for a person at a terminal.
-fn show(url: &str, temporal: &str, ui_port: Option<u16>) {
-    println!("\n  registry     {url}   (docs: {url}/docs)");
-    println!("  temporal     {temporal}");
-    if let Some(port) = ui_port {
-        println!("  temporal UI  http://127.0.0.1:{port}");
-    }
-    println!("  stop with Ctrl-C\n");
 }
 
 /// Asks a server whether it is ready: `url`, or the server these settings describe.

@@ -163,13 +163,14 @@ fn state(settings: &Settings, replica: &Replica, stop: &CancellationToken) -> Ap
     let reconciles =
         AttributeReconciler::start(replica.link.clone(), reads.clone(), writes.clone(), desk.book());
     let runs = Arc::new(LiveRuns::new(replica.link.clone(), dispatch.clone()));
+    let tasks = LiveTasks::new(runs.clone(), dispatch.recent_tasks());
     AppState::from(Parts {
         readiness: Arc::new(Ready { reads: reads.clone(), stop: stop.clone() }),
         metrics: Arc::new(RequestMetrics(replica.metrics.clone())),
         writes,
         reads,
         starts: dispatch,
-        tasks: Arc::new(LiveTasks::new(runs.clone())),
+        tasks: Arc::new(tasks),
         runs,
         schedules: Arc::new(desk),
         reconciles,

@@ -169,11 +169,16 @@ async fn hear(
         .filter(|at| !leases.contains_key(at) && may_be_elsewhere(&view, &alive[*at]))
         .collect();
     if !unknown.is_empty() {
-        state.reads.catch_up().await.map_err(|Unanswered(why)| {
-            let detail = format!("this worker is not known here, and the registry cannot be asked: {why}");
-            Problem::new(Code::TemporalUnavailable, detail)
-        })?;
-        leases.extend(unknown.into_iter().filter_map(|at| Some((at, renew(&alive[at])?))));
+        match state.reads.catch_up().await {
+            Ok(()) => leases.extend(unknown.into_iter().filter_map(|at| Some((at, renew(&alive[at])?)))),
+            // Those that are known must not lapse on account of one that is not: that one registers again, or tries to.
+            Err(Unanswered(_)) if !leases.is_empty() => {}
+            Err(Unanswered(why)) => {
+                let detail =
+                    format!("this worker is not known here, and the registry cannot be asked: {why}");
+                return Err(Problem::new(Code::TemporalUnavailable, detail));
+            }
+        }
     }
     let answers = alive.into_iter().enumerate().map(|(at, one)| (one.worker_id, leases.get(&at).copied()));
     Ok(answers.collect())

@@ -73,6 +73,9 @@ pub struct SignalBody {
 }
 
 /// Which workers a start may go to: exactly one of these.
+///
+/// A worker that shares its task queue with others is reached on the queue that it alone polls, when it names one as
+/// `own_task_queue` in its `metadata`, as runners do; without, whoever polls the queue may take the start.
 #[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct TargetBody {

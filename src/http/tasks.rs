@@ -21,7 +21,6 @@ use super::shapes::{TaskShape, TaskStatusWord};
 use super::state::AppState;
 use super::task_problem::{no_runner, no_task, problem};
 use crate::clock;
-use crate::registry::Spec;
 use crate::seams::{RunError, RunInfo, RunRef, Task, TaskAction, TaskChange, TaskFilter};
 use crate::view::View;
 
@@ -123,7 +122,7 @@ struct FailBody {
 
 /// Lists tasks, latest first.
 ///
-/// A new task is there after about a second. A page may hold fewer tasks than asked for. A task whose runner does not
+/// A new task is there at once where it was started through the replica asked, else after about a second. A page may hold fewer tasks than asked for. A task whose runner does not
 /// answer is `unknown`, with what is known without it, and listed under every status it may have.
 #[utoipa::path(get, path = "/tasks", tag = "tasks", params(ListParams), responses((status = 200, body = TaskList)))]
 async fn list_tasks(
@@ -137,7 +136,7 @@ async fn list_tasks(
     })?;
     let view = state.reads.view();
     let wanted = params.workflow_type.filter(|name| !name.is_empty());
-    let specs = view.types.values().map(|entry| &entry.current.spec).filter(|spec| is_manual(spec));
+    let specs = view.types.values().map(|entry| &entry.current.spec).filter(|spec| spec.is_manual());
     let names = specs.map(|spec| &spec.workflow_type);
     let names = names.filter(|name| wanted.as_ref().is_none_or(|wanted| wanted == *name));
     let workflow_types: Vec<_> = names.filter(|name| who.may_touch(name)).cloned().collect();
@@ -284,13 +283,8 @@ async fn known(state: &AppState, who: &Identity, workflow_id: String) -> Result<
     who.require_type(&run.workflow_type)?;
     let view = state.reads.view();
     let is_of_manual_type =
-        view.types.get(&run.workflow_type).is_some_and(|entry| is_manual(&entry.current.spec));
+        view.types.get(&run.workflow_type).is_some_and(|entry| entry.current.spec.is_manual());
     if is_of_manual_type { Ok(run) } else { Err(no_task()) }
-}
-
-/// Whether runs of a type are tasks: it is a `manual` entry of a runner.
-fn is_manual(spec: &Spec) -> bool {
-    spec.metadata.get("runner").is_some_and(|runner| runner["kind"] == "manual")
 }
 
 /// Whether somebody is there who can carry out what is asked of a task.

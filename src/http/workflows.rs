@@ -157,7 +157,7 @@ async fn put_workflow(
     }
     let claim = admitted(&state, &who, spec).await?;
     let spec = claim.spec.clone();
-    let command = |base| Command::ReplaceType { claim: claim.clone(), base };
+    let command = |base| Command::ReplaceType { claim: claim.clone(), base, keeps_enabled: false };
     demanding(&state, &name, &demand, command).await?;
     Ok(echo(&state, &spec).into_response())
 }
@@ -207,7 +207,10 @@ async fn patch_workflow(
         }
         let claim = admitted(&state, &who, patched(entry, &patch)?).await?;
         attempts += 1;
-        match state.writes.submit(&Command::ReplaceType { claim, base: Some(number) }).await? {
+        // Switching makes no revision, so that the one demanded does not tell of it.
+        let keeps_enabled = !patch.contains_key("enabled");
+        let amended = Command::ReplaceType { claim, base: Some(number), keeps_enabled };
+        match state.writes.submit(&amended).await? {
             Outcome::Put { .. } => return Ok(standing(&state, &name)?.into_response()),
             Outcome::Refused(Refusal::RevisionMismatch { .. })
                 if base.is_none() && attempts < ATTEMPTS_MAX => {}

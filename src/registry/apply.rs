@@ -17,10 +17,12 @@ impl Registry {
                 Ok(()) => self.create_type(claim, now_ms),
                 Err(refusal) => Outcome::Refused(refusal),
             },
-            Command::ReplaceType { claim, base } => match self.foreign_queue(&claim.spec.task_queue) {
-                Ok(()) => self.replace_type(claim, *base, now_ms),
-                Err(refusal) => Outcome::Refused(refusal),
-            },
+            Command::ReplaceType { claim, base, keeps_enabled } => {
+                match self.foreign_queue(&claim.spec.task_queue) {
+                    Ok(()) => self.replace_type(claim, *base, *keeps_enabled, now_ms),
+                    Err(refusal) => Outcome::Refused(refusal),
+                }
+            }
             Command::SetEnabled { workflow_type, enabled } => self.set_enabled(workflow_type, *enabled),
             Command::DeleteType { workflow_type, base } => self.delete_type(workflow_type, *base),
             Command::Claim { name } => self.claim(name, now_ms),

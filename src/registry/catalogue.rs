@@ -88,7 +88,13 @@ impl Registry {
     }
 
     /// PUT: full replace, whatever stands.
-    pub(super) fn replace_type(&mut self, claim: &SpecClaim, base: Option<u32>, now_ms: i64) -> Outcome {
+    pub(super) fn replace_type(
+        &mut self,
+        claim: &SpecClaim,
+        base: Option<u32>,
+        keeps_enabled: bool,
+        now_ms: i64,
+    ) -> Outcome {
         let name = &claim.spec.workflow_type;
         let current = self.state.types.get(name);
         if let Some(base) = base {
@@ -105,11 +111,12 @@ impl Registry {
             return Outcome::Put { number: 1, created: true, changed: true };
         };
         let same = entry.current.hash == claim.hash;
-        if same && entry.enabled == claim.spec.enabled {
+        let enabled = if keeps_enabled { entry.enabled } else { claim.spec.enabled };
+        if same && entry.enabled == enabled {
             return Outcome::Put { number: entry.current.number, created: false, changed: false };
         }
         let number = if same { entry.current.number } else { self.revise(claim, Source::Admin, now_ms) };
-        self.set_enabled(name, claim.spec.enabled);
+        self.set_enabled(name, enabled);
         Outcome::Put { number, created: false, changed: true }
     }
 

@@ -37,6 +37,9 @@ pub enum Command {
         claim: SpecClaim,
         /// The revision number that must stand (0: none); any when absent.
         base: Option<u32>,
+        /// A type that stands stays switched on or off as it is, whatever the spec says.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        keeps_enabled: bool,
     },
     /// Switches a type on or off.
     SetEnabled {

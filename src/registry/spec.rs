@@ -84,6 +84,11 @@ impl Spec {
         value
     }
 
+    /// Whether its runs are tasks: it is a `manual` entry of a runner.
+    pub fn is_manual(&self) -> bool {
+        self.metadata.get("runner").is_some_and(|runner| runner["kind"] == "manual")
+    }
+
     /// Every schema of the spec with the JSON pointer of its place in the spec.
     pub fn schemas(&self) -> Vec<(String, &Value)> {
         let mut all = vec![

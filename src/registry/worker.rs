@@ -123,6 +123,12 @@ impl Worker {
         self.workflows.iter().find(|served| served.workflow_type == workflow_type)
     }
 
+    /// A task queue that it alone polls, for the same types: its `metadata.own_task_queue`. What is meant for this worker
+    /// and no other goes there.
+    pub fn own_queue(&self) -> Option<&str> {
+        self.metadata.get("own_task_queue")?.as_str().filter(|task_queue| !task_queue.is_empty())
+    }
+
     /// The task queues on which it serves types, each once and sorted; its main one when it serves none.
     pub fn queues(&self) -> BTreeSet<&str> {
         let served: BTreeSet<&str> = self.workflows.iter().map(|served| served.task_queue.as_str()).collect();

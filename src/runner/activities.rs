@@ -31,7 +31,7 @@ use super::{
 };
 
 /// What the activities of one runner share.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Activities {
     /// Entries by workflow type.
     pub entries: BTreeMap<String, Entry>,

@@ -10,6 +10,8 @@ use super::{
 /// The body of the registration; `incarnation` tells this process from an earlier one.
 pub fn body(config: &RunnerConfig, incarnation: &str) -> Value {
     let worker = &config.worker;
+    let mut metadata = worker.metadata.clone();
+    metadata.insert("own_task_queue".to_owned(), worker.own_task_queue().into());
     let workflows: Vec<Value> = config.entries.iter().map(|entry| spec(entry, &worker.task_queue)).collect();
     json!({
         "worker_id": worker.id,
@@ -19,7 +21,7 @@ pub fn body(config: &RunnerConfig, incarnation: &str) -> Value {
         "labels": worker.labels,
         "host": worker.host,
         "version": worker.version,
-        "metadata": worker.metadata,
+        "metadata": metadata,
         "incarnation": incarnation,
         "workflows": workflows,
     })

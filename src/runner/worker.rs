@@ -51,8 +51,12 @@ pub async fn run(
         live: LiveProgress::default(),
         stopping: stopping.clone(),
     };
-    let mut worker = worker(&config, client, activities)?;
-    let stop_polling = worker.shutdown_handle();
+    // Twice the same: what is for any runner of the queue, and what is for this one alone.
+    let runtime = Runtime::from_current_tokio(temporalio_sdk::runtime::RuntimeOptions::default())?;
+    let worker = |task_queue| polling(&runtime, &config, client.clone(), activities.clone(), task_queue);
+    let mut shared = worker(config.worker.task_queue.clone())?;
+    let mut own = worker(config.worker.own_task_queue())?;
+    let stop_polling = [shared.shutdown_handle(), own.shutdown_handle()];
 
     let registry = RegistryClient::new(&config)?;
     let leave = CancellationToken::new();
@@ -67,14 +71,14 @@ pub async fn run(
         tracing::info!("stopping: no new work is taken");
         // First out of the registry's routing, then off the queue, so that nothing new is sent here for nobody.
         let _ = tokio::time::timeout(Duration::from_secs(3), registry.drain()).await;
-        stop_polling();
+        stop_polling.iter().for_each(|stop| stop());
         tokio::time::sleep(Duration::from_secs(config.worker.drain_seconds)).await;
         stopping.cancel();
         std::future::pending::<()>().await;
     };
     let work = async {
         let ended = tokio::select! {
-            ended = worker.run() => ended,
+            ended = both(shared.run(), own.run()) => ended,
             () = end => Ok(()),
         };
         leave.cancel();
@@ -99,7 +103,21 @@ async fn connect(temporal: &TemporalTarget, identity: &str) -> Client {
     }
 }
 
-fn worker(config: &RunnerConfig, client: Client, activities: Activities) -> anyhow::Result<Worker> {
+/// Ends with the first that fails, else when both have ended.
+async fn both<E>(
+    shared: impl Future<Output = Result<(), E>>,
+    own: impl Future<Output = Result<(), E>>,
+) -> Result<(), E> {
+    tokio::try_join!(shared, own).map(|((), ())| ())
+}
+
+fn polling(
+    runtime: &Runtime,
+    config: &RunnerConfig,
+    client: Client,
+    activities: Activities,
+    task_queue: String,
+) -> anyhow::Result<Worker> {
     let slots = |count| FixedSizeSlotSupplier::new(count);
     let tuner = TunerHolder::builder()
         .workflow_task_slot_supplier(slots(100))
@@ -107,7 +125,7 @@ fn worker(config: &RunnerConfig, client: Client, activities: Activities) -> anyh
         .local_activity_task_slot_supplier(slots(100))
         .nexus_task_slot_supplier(slots(1))
         .build();
-    let mut options = WorkerOptions::new(config.worker.task_queue.clone())
+    let mut options = WorkerOptions::new(task_queue)
         .tuner(tuner)
         // A cancellation reaches an activity with the answer to its heartbeat, so this is how long it may take.
         .max_heartbeat_throttle_interval(Duration::from_secs(1))
@@ -118,8 +136,7 @@ fn worker(config: &RunnerConfig, client: Client, activities: Activities) -> anyh
         workflow::register(&mut options, &entry.common.workflow_type, &activities.live)?;
     }
     options.register_activities(activities);
-    let runtime = Runtime::from_current_tokio(temporalio_sdk::runtime::RuntimeOptions::default())?;
-    Ok(Worker::new(&runtime, client, options)?)
+    Ok(Worker::new(runtime, client, options)?)
 }
 
 /// Removes the files of old executions, now and every hour.

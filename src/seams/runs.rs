@@ -171,6 +171,8 @@ pub struct Milestone {
     pub status: Option<RunStatus>,
     /// Which signal, activity, timer, child or update.
     pub name: Option<String>,
+    /// How far a run of a runner is, when it says so.
+    pub progress: Option<Value>,
 }
 
 /// A place in the history of a run.

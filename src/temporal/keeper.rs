@@ -104,7 +104,7 @@ impl Keeper {
                 return Err(CallError::Internal("the registry workflow has no status".to_owned()));
             }
         };
-        let left = match predecessors::left_by(&self.link, &run_id).await {
+        let left = match predecessors::left_by(&self.link, &run_id, &self.limits).await {
             Ok(None) => self.left_before(&run_id).await,
             other => other,
         };
@@ -175,12 +175,12 @@ impl Keeper {
     async fn left_before(&self, run_id: &str) -> Result<Option<State>, CallError> {
         let followed = self.mirror.run().run_id.clone();
         if !followed.is_empty() && *followed != *run_id {
-            match predecessors::left_by(&self.link, &followed).await {
+            match predecessors::left_by(&self.link, &followed, &self.limits).await {
                 Ok(None) | Err(CallError::NotFound(_)) => {}
                 found => return found,
             }
         }
-        predecessors::left_before(&self.link, run_id).await
+        predecessors::left_before(&self.link, run_id, &self.limits).await
     }
 
     /// The state that was left, or what this replica has seen when that is newer or the other is gone. A state that is

@@ -15,17 +15,21 @@ use temporalio_common::{
 use super::{
     codec,
     connection::{CALL_TIMEOUT, CallError, Link, within},
-    keeper::state_of,
+    keeper::{measured, state_of},
     mirror::{changes_since, is_stateless},
 };
-use crate::{registry::State, view::View};
+use crate::{
+    registry::{Limits, State},
+    view::View,
+};
 
 /// Earlier runs looked at, newest first.
 const RUNS_LISTED: i32 = 100;
 
 /// The state that a closed run, or the last of those that continued it, left behind. A run that was shut down gave it as
-/// its result; of one that was cut off its worker still answers queries. None: it never had one.
-pub(super) async fn left_by(link: &Link, run_id: &str) -> Result<Option<State>, CallError> {
+/// its result; of one that was cut off its worker still answers queries, about everything but its bounds: those are
+/// `limits`. None: it never had one.
+pub(super) async fn left_by(link: &Link, run_id: &str, limits: &Limits) -> Result<Option<State>, CallError> {
     let mut run_id = run_id.to_owned();
     loop {
         match close_event(link, &run_id).await? {
@@ -40,13 +44,17 @@ pub(super) async fn left_by(link: &Link, run_id: &str) -> Result<Option<State>, 
                 let state = codec::decode_state(&result);
                 return state.map(Some).map_err(|error| CallError::Internal(error.to_string()));
             }
-            _ => return asked(link, &run_id).await,
+            _ => return asked(link, &run_id, limits).await,
         }
     }
 }
 
 /// The state that the last run before this one left behind, as far as Temporal lists runs.
-pub(super) async fn left_before(link: &Link, run_id: &str) -> Result<Option<State>, CallError> {
+pub(super) async fn left_before(
+    link: &Link,
+    run_id: &str,
+    limits: &Limits,
+) -> Result<Option<State>, CallError> {
     let name = link.registry.workflow_id.replace('\\', "\\\\").replace('\'', "\\'");
     let request = ListWorkflowExecutionsRequest {
         namespace: link.namespace(),
@@ -62,7 +70,7 @@ pub(super) async fn left_before(link: &Link, run_id: &str) -> Result<Option<Stat
         if earlier == run_id {
             continue;
         }
-        match left_by(link, &earlier).await {
+        match left_by(link, &earlier, limits).await {
             Ok(None) | Err(CallError::NotFound(_)) => {}
             found => return found,
         }
@@ -102,7 +110,7 @@ async fn close_event(link: &Link, run_id: &str) -> Result<Option<Attributes>, Ca
 }
 
 /// Reads everything that a run answers about.
-async fn asked(link: &Link, run_id: &str) -> Result<Option<State>, CallError> {
+async fn asked(link: &Link, run_id: &str, limits: &Limits) -> Result<Option<State>, CallError> {
     let mut view = View::default();
     loop {
         let (since, born) = view.reached();
@@ -114,7 +122,8 @@ async fn asked(link: &Link, run_id: &str) -> Result<Option<State>, CallError> {
             || CallError::Internal("the pages of a closed run do not follow on each other".to_owned());
         view = view.after(&page).ok_or_else(unfit)?;
         if page.to >= page.head {
-            return Ok(Some(state_of(&view)));
+            let state = measured(State { limits: limits.clone(), ..state_of(&view) });
+            return state.map(Some).map_err(|error| CallError::Internal(error.to_string()));
         }
     }
 }

@@ -196,7 +196,7 @@ fn register(wire: RegisterWire) -> Result<Vec<Command>, String> {
 fn put(wire: PutWire, registry: &Registry) -> Result<Vec<Command>, String> {
     let claim = claim(wire.workflow, Standing::Force)?;
     if wire.overwrite {
-        return Ok(vec![Command::ReplaceType { claim, base: None }]);
+        return Ok(vec![Command::ReplaceType { claim, base: None, keeps_enabled: false }]);
     }
     // Without `overwrite`, a type that stands is left as it is: no error in the reference, none here.
     let stands = registry.state().types.contains_key(&claim.spec.workflow_type);

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
@@ -10,7 +11,9 @@ use temporal_registry::seams::{Reads, WriteError, Writes};
 use temporalio_client::tonic;
 use temporalio_common::protos::temporal::api::{
     common::v1::WorkflowExecution,
-    workflowservice::v1::{ListWorkflowExecutionsRequest, TerminateWorkflowExecutionRequest},
+    workflowservice::v1::{
+        DescribeWorkflowExecutionRequest, ListWorkflowExecutionsRequest, TerminateWorkflowExecutionRequest,
+    },
 };
 
 use super::world::World;
@@ -157,4 +160,98 @@ async fn a_run_that_was_not_noted_is_looked_up() {
         last.assert_problem("already_started");
         assert_eq!(last.body["run_id"], other["run_id"]);
     }
+}
+
+/// Goes silent for good once the first id is reserved, as a replica does that is killed between the claim and the start.
+struct Killed(Arc<dyn Writes>);
+
+static WAS_KILLED: AtomicBool = AtomicBool::new(false);
+
+#[async_trait::async_trait]
+impl Writes for Killed {
+    async fn submit(&self, command: &Command) -> Result<Outcome, WriteError> {
+        let outcome = self.0.submit(command).await;
+        if matches!(command, Command::Reserve(_)) && !WAS_KILLED.swap(true, Ordering::SeqCst) {
+            std::future::pending::<()>().await;
+        }
+        outcome
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_kill_between_claim_and_start_costs_no_number_and_no_second_run() {
+    for (number, by_name) in [true, false].into_iter().enumerate() {
+        WAS_KILLED.store(false, Ordering::SeqCst);
+        let world = World::with_writes(2, |writes| Arc::new(Killed(writes))).await;
+        world.register("w1", &[json!({"workflow_type": "open.v1"})]).await;
+        let body = if by_name { json!({"name": world.queue}) } else { json!({}) };
+        let key = format!("killed-{number}");
+        let reserved =
+            |door: &super::world::Door| door.replica.mirror.view().reservations.values().next().cloned();
+        let dying = world.doors[0].clone();
+        let (its_key, its_body) = (key.clone(), body.clone());
+        let killed = tokio::spawn(async move { dying.post_keyed(START, &its_key, its_body).await });
+        let deadline = Instant::now() + Duration::from_secs(30);
+        let claimed = loop {
+            if let Some(reserved) = reserved(&world.doors[1]) {
+                break reserved;
+            }
+            assert!(Instant::now() < deadline, "never reserved");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        };
+        killed.abort();
+        assert_eq!(claimed.run, None);
+        assert_eq!(runs(&world, 0).await, 0, "nothing was started");
+        let again = world.doors[1].post_keyed(START, &key, body.clone()).await.ok();
+        assert_eq!(again["workflow_id"], claimed.workflow_id);
+        if by_name {
+            assert_eq!(again["workflow_id"], format!("{}-r1", world.queue));
+        }
+        for door in &world.doors {
+            let same = door.post_keyed(START, &key, body.clone()).await.ok();
+            assert_eq!((&same["run_id"], &same["created"]), (&again["run_id"], &json!(false)));
+        }
+        assert_eq!(runs(&world, 1).await, 1);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_outlives_the_registrys_runs() {
+    let world = open().await;
+    let body = json!({"name": world.queue});
+    let first = world.door().post_keyed(START, "k", body.clone()).await.ok();
+    let id = async || {
+        let registry = &world.door().replica.link.registry;
+        let request = DescribeWorkflowExecutionRequest {
+            namespace: world.door().replica.link.namespace(),
+            execution: Some(WorkflowExecution {
+                workflow_id: registry.workflow_id.clone(),
+                run_id: String::new(),
+            }),
+        };
+        let mut service = world.door().replica.link.service();
+        let found =
+            service.describe_workflow_execution(tonic::Request::new(request)).await.expect("a registry");
+        found.into_inner().workflow_execution_info.unwrap_or_default().execution.unwrap_or_default().run_id
+    };
+    let before = id().await;
+    // More commands than one run takes.
+    let deadline = Instant::now() + Duration::from_secs(90);
+    while id().await == before {
+        assert!(Instant::now() < deadline, "it was never handed over");
+        let claims = (0..2_000).map(|n| {
+            let ledger = world.door().replica.ledger.clone();
+            async move { ledger.submit(&Command::Claim { name: format!("n{}", n % 50) }).await }
+        });
+        for outcome in futures::future::join_all(claims).await {
+            assert!(matches!(outcome, Ok(Outcome::Claimed { .. })), "{outcome:?}");
+        }
+    }
+    for door in &world.doors {
+        let again = door.post_keyed(START, "k", body.clone()).await.ok();
+        assert_eq!((&again["run_id"], &again["created"]), (&first["run_id"], &json!(false)));
+        let other = door.post_keyed(START, "k", json!({"name": "other"})).await;
+        other.assert_problem("idempotency_key_reused");
+    }
+    assert_eq!(runs(&world, 1).await, 1);
 }

@@ -116,3 +116,45 @@ async fn the_result_of_a_run_is_that_of_the_last_that_continues_it() {
     let continued = door.get(&format!("/runs/{id}?run_id={first}")).await.ok();
     assert_eq!(continued["status"], "continued_as_new");
 }
+
+/// However long it takes now and then on a busy machine, the best of a few shows what is waited for.
+async fn best(door: &Door, uri: &str, body: Option<Value>, expected: (u16, &str)) -> Duration {
+    let mut best = Duration::MAX;
+    for _ in 0..5 {
+        let begun = Instant::now();
+        let answer = match &body {
+            Some(body) => door.post(uri, body.clone()).await,
+            None => door.get(uri).await,
+        };
+        let told = answer.body["code"].as_str().or(answer.body["status"].as_str()).unwrap_or_default();
+        assert_eq!((answer.status.as_u16(), told), expected, "{uri}: {answer:?}");
+        assert!(begun.elapsed() >= Duration::from_secs(1), "{uri}: {:?}", begun.elapsed());
+        best = best.min(begun.elapsed());
+        if best < Duration::from_secs(2) {
+            break;
+        }
+    }
+    best
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_wait_ends_within_a_second_of_its_time() {
+    let world = idle().await;
+    let door = world.door();
+    let id = started(door).await;
+    let table = [
+        (format!("/runs/{id}/result?wait=1"), None, (202, "running")),
+        ("/workflows/idle.v1/execute?wait=1".to_owned(), Some(json!({})), (202, "running")),
+        (format!("/runs/{id}/updates/x?wait=1"), Some(json!({})), (504, "outcome_unknown")),
+        (
+            "/workflows/idle.v1/start".to_owned(),
+            Some(json!({"target": {"host": "nowhere"}, "wait_for_worker_seconds": 1})),
+            (503, "no_healthy_worker"),
+        ),
+    ];
+    for (uri, body, expected) in table {
+        let took = best(door, &uri, body, expected).await;
+        println!("{uri}: {took:.2?}");
+        assert!(took < Duration::from_secs(2), "{uri}: {took:?}");
+    }
+}

@@ -218,7 +218,7 @@ impl Door {
             desk.book(),
         );
         let state = AppState::from(Parts {
-            tasks: Arc::new(LiveTasks::new(runs.clone())),
+            tasks: Arc::new(LiveTasks::new(runs.clone(), dispatch.recent_tasks())),
             runs,
             schedules: Arc::new(desk),
             reconciles,

@@ -147,7 +147,7 @@ impl Both {
             Step::Replace(t, v, on, base) => {
                 let mut claim = spec_claim(t, v);
                 std::sync::Arc::make_mut(&mut claim.spec).enabled = on;
-                (Command::ReplaceType { claim, base }, self.naive.replace(TYPES[t], v, on, base))
+                (crate::world::replace(claim, base), self.naive.replace(TYPES[t], v, on, base))
             }
             Step::Enable(t, on) => (enabled(TYPES[t], on), self.naive.enable(TYPES[t], on)),
             Step::Delete(t) => (crate::world::delete(TYPES[t], None), self.naive.delete(TYPES[t])),

@@ -1,8 +1,8 @@
 use temporal_registry::registry::{Command, Outcome, Refusal, Source, Standing, VerdictKind};
 
 use crate::world::{
-    World, breaking, claim, compatible, create, delete, enabled, of, put, replace, spec, standing, told,
-    worker,
+    World, amend, breaking, claim, compatible, create, delete, enabled, of, put, replace, spec, standing,
+    told, worker,
 };
 
 #[test]
@@ -53,6 +53,11 @@ fn switching_makes_no_revision() {
         (replace(off("1"), None), put(1, false, false), false),
         (replace(off("2"), None), put(2, false, true), false),
         (replace(claim("t", "3"), None), put(3, false, true), true),
+        (amend(off("3"), None), put(3, false, false), true),
+        (amend(off("4"), None), put(4, false, true), true),
+        (enabled("t", false), put(4, false, true), false),
+        (amend(claim("t", "4"), None), put(4, false, false), false),
+        (amend(claim("t", "5"), None), put(5, false, true), false),
     ];
     for (command, outcome, on) in table {
         assert_eq!(w.run(command.clone()), outcome, "{command:?}");

@@ -204,7 +204,12 @@ pub fn create(claim: SpecClaim) -> Command {
 }
 
 pub fn replace(claim: SpecClaim, base: Option<u32>) -> Command {
-    Command::ReplaceType { claim, base }
+    Command::ReplaceType { claim, base, keeps_enabled: false }
+}
+
+/// A change of the spec that leaves the switch as it is.
+pub fn amend(claim: SpecClaim, base: Option<u32>) -> Command {
+    Command::ReplaceType { claim, base, keeps_enabled: true }
 }
 
 pub fn delete(name: &str, base: Option<u32>) -> Command {

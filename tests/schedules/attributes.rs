@@ -4,7 +4,9 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use temporalio_client::tonic::Request;
 use temporalio_common::protos::temporal::api::enums::v1::IndexedValueType;
-use temporalio_common::protos::temporal::api::operatorservice::v1::AddSearchAttributesRequest;
+use temporalio_common::protos::temporal::api::operatorservice::v1::{
+    AddSearchAttributesRequest, RemoveSearchAttributesRequest,
+};
 
 use crate::dev_server;
 use crate::one_shots::runs_in;
@@ -18,6 +20,16 @@ fn declaring(name: &str, attributes: &[(&str, &str)]) -> Value {
         "workflow_type": name, "task_queue": "work",
         "search_attributes": attributes.iter().map(declared).collect::<Vec<_>>()
     })
+}
+
+/// Removes an attribute behind the registry's back.
+async fn remove(namespace: &str, name: &str) {
+    let request = RemoveSearchAttributesRequest {
+        namespace: namespace.to_owned(),
+        search_attributes: vec![name.to_owned()],
+    };
+    let mut service = dev_server::client().await.connection().operator_service();
+    service.remove_search_attributes(Request::new(request)).await.expect("removed");
 }
 
 /// Makes attributes that the registry knows nothing of.
@@ -107,9 +119,18 @@ async fn a_clash_is_found_refused_and_replaced_on_demand() {
 
     registry.register(declaring("more.v1", &[("More", "Bool")])).await;
     ready(&registry, "more.v1").await;
+    remove(namespace, "More").await;
+    let report = registry.post(PATH, json!({})).await.body;
+    assert_eq!(
+        (names(&report["missing"]), names(&report["conflicts"])),
+        (vec!["More"], vec!["Color"]),
+        "{report}"
+    );
     let ensured = registry.post(PATH, json!({"mode": "ensure"})).await.body;
     assert_eq!((&ensured["added"], &ensured["replaced"]), (&json!([]), &json!([])));
     assert_eq!(names(&ensured["conflicts"]), ["Color"]);
+    let still = registry.post(PATH, json!({})).await.body;
+    assert_eq!(names(&still["missing"]), ["More"], "with a conflict nothing is added");
 
     let replace = |body: Value| registry.post(PATH, body);
     let unknown = replace(json!({"mode": "replace", "attributes": ["Nobody"], "confirm": true})).await;
@@ -129,9 +150,11 @@ async fn a_clash_is_found_refused_and_replaced_on_demand() {
     let still = registry.post(PATH, json!({})).await.body;
     assert_eq!(names(&still["conflicts"]), ["Color"], "nothing was done yet");
 
-    let replaced = replace(json!({"mode": "replace", "attributes": ["Color"], "confirm": true})).await;
+    let both = json!({"mode": "replace", "attributes": ["More", "Color"], "confirm": true});
+    let replaced = replace(both).await;
     assert_eq!(replaced.status, 200, "{}", replaced.body);
     assert_eq!(names(&replaced.body["replaced"]), ["Color"]);
+    assert_eq!(names(&replaced.body["added"]), ["More"], "and what is missing is added: {}", replaced.body);
     ready(&registry, "paint.v1").await;
     let set = json!({
         "workflow_type": "paint.v1", "fire_offsets_seconds": [0], "search_attributes": {"Color": "red"}
@@ -139,6 +162,39 @@ async fn a_clash_is_found_refused_and_replaced_on_demand() {
     let made = registry.post("/schedules/paints-red", set).await;
     assert_eq!(made.status, 201, "{}", made.body);
     assert_eq!(runs_in(namespace, "Color = 'red'", 1).await.len(), 1);
+}
+
+#[tokio::test]
+async fn reports_come_in_one_order_whatever_was_declared_first() {
+    let namespace = "attributes-order";
+    let registry = Registry::start(namespace).await;
+    add(namespace, &[("Zinc", IndexedValueType::Int), ("Amber", IndexedValueType::Int)]).await;
+    let zinc_first = [("Zinc", "Keyword"), ("Mauve", "Bool"), ("Blue", "Bool"), ("Amber", "Keyword")];
+    registry.worker("w1", "work", declaring("z.v1", &zinc_first)).await;
+    registry.worker("w2", "work", declaring("a.v1", &[("Coral", "Keyword"), ("Blue", "Bool")])).await;
+    ready(&registry, "a.v1").await;
+    let unavailable = |body: &Value| body["status"] == "unavailable";
+    registry.until("/registry/workflows/z.v1", "unavailable", unavailable).await;
+    for name in ["Mauve", "Blue"] {
+        remove(namespace, name).await;
+    }
+    let report = registry.post(PATH, json!({})).await.body;
+    let expected = [
+        ("desired", vec!["Amber", "Blue", "Coral", "Mauve", "Zinc"]),
+        ("missing", vec!["Blue", "Mauve"]),
+        ("conflicts", vec!["Amber", "Zinc"]),
+        ("unchanged", vec!["Coral"]),
+    ];
+    for (list, expected) in expected {
+        assert_eq!(names(&report[list]), expected, "{list}: {report}");
+    }
+    let existing = report["existing"].as_array().expect("a list");
+    let keys: Vec<_> = existing.iter().map(|one| (one["source"].as_str(), one["name"].as_str())).collect();
+    assert!(keys.is_sorted(), "the namespace's own before Temporal's, each by name: {keys:?}");
+    // The same text from another process that has read the state afresh: fit for `diff`.
+    let other = Registry::start(namespace).await;
+    let text = |report: &Value| serde_json::to_string_pretty(report).expect("JSON");
+    assert_eq!(text(&other.post(PATH, json!({"mode": "validate"})).await.body), text(&report));
 }
 
 #[tokio::test]

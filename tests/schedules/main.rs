@@ -5,6 +5,7 @@ mod calls;
 #[path = "../support/dev_server.rs"]
 mod dev_server;
 mod drift;
+mod fields;
 mod front;
 mod one_shots;
 mod preview;

@@ -53,8 +53,9 @@ async fn one_of_two_replicas_restarts_it_with_its_state() {
     let address = temporal.address();
     let (log_a, log_b) = (folder.path().join("a.log"), folder.path().join("b.log"));
     let logs = [log_a.as_path(), log_b.as_path()];
-    let a = Registry::start_logging(&address, &[], &log_a).await;
-    let b = Registry::start_logging(&address, &[], &log_b).await;
+    let three = [("TEMPORAL_REGISTRY__SLUGS__MAX_ENTRIES", "3")];
+    let a = Registry::start_logging(&address, &three, &log_a).await;
+    let b = Registry::start_logging(&address, &three, &log_b).await;
     a.must("/registry/workers", &worker("w", "q", 600, &["kept.v1"])).await;
     claim(&a, "kept-r1").await;
     let epoch = a.get("/registry/workers/w").await.body["epoch"].clone();
@@ -67,6 +68,13 @@ async fn one_of_two_replicas_restarts_it_with_its_state() {
     assert_eq!(said(&logs, AGAIN), 1, "exactly one restarts it and says so");
     claim(&b, "kept-r2").await;
     assert_eq!(a.get("/registry/workers/w?consistent=true").await.body["epoch"], epoch);
+    // The bounds are those it had.
+    for name in ["one", "two", "kept", "three"] {
+        b.must("/workflow-ids/claim", &json!({"name": name})).await;
+    }
+    let slugs = b.get("/workflow-ids").await.body["slug_counters"].clone();
+    let slugs: Vec<_> = slugs.as_array().expect("counters").iter().map(|one| one["slug"].clone()).collect();
+    assert_eq!(slugs, ["kept", "three", "two"]);
 
     // With its history gone, what they have seen is all there is.
     let before = run_id(&a).await;
@@ -74,8 +82,8 @@ async fn one_of_two_replicas_restarts_it_with_its_state() {
     ready_in_another_run(&a, &before).await;
     ready_in_another_run(&b, &before).await;
     assert_eq!(said(&logs, AGAIN), 2, "exactly one restarts it and says so");
-    claim(&a, "kept-r3").await;
-    claim(&b, "kept-r4").await;
+    claim(&a, "kept-r4").await;
+    claim(&b, "kept-r5").await;
     for replica in [&a, &b] {
         let of_w = replica.get("/registry/workers/w?consistent=true").await.body;
         assert_eq!((&of_w["epoch"], &of_w["healthy"]), (&epoch, &json!(true)));

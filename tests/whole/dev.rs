@@ -12,6 +12,7 @@ use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
 
 use super::harness::{free_port, until};
+use super::readme;
 
 struct Dev {
     child: Child,
@@ -42,22 +43,12 @@ impl Dev {
         Self { child, url, temporal_port, http: Client::new() }
     }
 
-    async fn get(&self, path: &str) -> Value {
-        let answer =
-            self.http.get(format!("{}{path}", self.url)).timeout(Duration::from_secs(60)).send().await;
-        answer.expect("an answer").json().await.expect("JSON")
-    }
-
     async fn post(&self, path: &str, body: &Value) -> Value {
         let request = self.http.post(format!("{}{path}", self.url)).json(body);
         let answer = request.timeout(Duration::from_secs(60)).send().await.expect("an answer");
         let (status, body) = (answer.status(), answer.json::<Value>().await.expect("JSON"));
         assert!(status.is_success(), "POST {path}: {status} {body}");
         body
-    }
-
-    async fn until(&self, what: &str, mut holds: impl AsyncFnMut() -> bool) {
-        until(what, Duration::from_secs(60), async || holds().await).await;
     }
 }
 
@@ -75,32 +66,26 @@ fn processes(text: &str) -> Vec<String> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn dev_offers_a_script_and_a_task_and_leaves_nothing_behind() {
+async fn the_readme_works_as_pasted_and_nothing_is_left_behind() {
     let folder = tempfile::tempdir().expect("a folder");
     let mut dev = Dev::start(folder.path()).await;
-    for name in ["demo.greet.v1", "report.demo.v1", "approve.demo.v1"] {
-        dev.until("the type is registered and served", async || {
-            dev.get(&format!("/registry/workflows/{name}")).await["workers"][0]["healthy"] == true
-        })
-        .await;
+    // As pasted: one line right after the other, from the moment that `dev` says where it is.
+    let port = dev.url.rsplit(':').next().and_then(|port| port.parse().ok()).expect("a port");
+    let lines = readme::curls();
+    assert!(lines.len() > 10, "{lines:#?}");
+    for line in &lines {
+        let answer = line.typed(port).await;
+        let types = |word: &str| line.command.contains(word);
+        if types("tasks?status=open") {
+            assert_eq!(answer["tasks"][0]["workflow_id"], "invoice-r1", "{answer}");
+        } else if types("8080/registry/workflows\n") {
+            let healthy = |listed: &&Value| listed["workers"][0]["healthy"] == true;
+            let listed = answer["workflows"].as_array().expect("types");
+            assert_eq!(listed.iter().filter(healthy).count(), 3, "{answer}");
+        } else if types("schedules/every-minute\n") && !types("DELETE") {
+            assert!(answer["next_fires"].as_array().is_some_and(|fires| !fires.is_empty()), "{answer}");
+        }
     }
-    let day = json!({"day": "2026-01-31", "seconds": 0});
-    let report = json!({"name": "Daily Report", "input": day});
-    let started = dev.post("/workflows/report.demo.v1/start", &report).await;
-    assert_eq!(started["workflow_id"], "daily-report-r1");
-    let result = dev.get("/runs/daily-report-r1/result?wait=60").await["result"].clone();
-    assert_eq!(result["status"], "succeeded", "{result}");
-    assert_eq!(result["output"], json!({"day": "2026-01-31", "lines": 0, "mode": "nightly"}));
-
-    dev.post("/workflows/approve.demo.v1/start", &json!({"name": "Invoice", "input": {"amount": 30}})).await;
-    dev.until("the task is listed", async || {
-        dev.get("/tasks?status=open").await["tasks"][0]["workflow_id"] == "invoice-r1"
-    })
-    .await;
-    dev.post("/tasks/invoice-r1/claim", &json!({"assignee": "ann"})).await;
-    dev.post("/tasks/invoice-r1/complete", &json!({"output": {"approved": true}})).await;
-    let result = dev.get("/runs/invoice-r1/result?wait=60").await["result"].clone();
-    assert_eq!(result["output"], json!({"approved": true}), "{result}");
 
     // Stopped with a script in its hands that would go on for minutes.
     let long = json!({"workflow_id": "long", "input": {"day": "2026-01-31", "seconds": 600}});

@@ -1,7 +1,9 @@
 //! Starts the real things: a Temporal dev server, registry processes, Python workers.
 
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
+use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use reqwest::{Client, Method, StatusCode};
@@ -10,10 +12,22 @@ use temporal_registry::dev_server::{DevServer, DevServerOptions};
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
 
-/// A port that is free now.
+/// Ports that this process has taken, by files that are locked until it ends.
+static PORTS: Mutex<Vec<File>> = Mutex::new(Vec::new());
+
+/// A port that is free now and that nobody else takes: not the system, which gives out higher ones, and no other test.
 pub fn free_port() -> u16 {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
-    listener.local_addr().expect("its address").port()
+    let folder = std::env::temp_dir().join("temporal-registry-test-ports");
+    std::fs::create_dir_all(&folder).expect("a folder");
+    let first: u16 = rand::random_range(0..12_000);
+    for port in (0..12_000).map(|n| 20_000 + (first + n) % 12_000) {
+        let taken = File::create(folder.join(port.to_string())).expect("a file");
+        if taken.try_lock().is_ok() && std::net::TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            PORTS.lock().expect("no panic before").push(taken);
+            return port;
+        }
+    }
+    panic!("no port is free");
 }
 
 /// The program under test: Cargo names it to tests; examples lie beside it.

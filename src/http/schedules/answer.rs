@@ -7,8 +7,9 @@ use serde::Serialize;
 use serde_json::Value;
 use utoipa::ToSchema;
 
-use super::body::{CalendarBody, DispatchName, OverlapName};
+use super::body::{CalendarBody, DispatchName, OverlapName, told};
 use crate::http::problem::ViolationShape;
+use crate::http::start_body::RetryPolicyBody;
 use crate::schema::Violation;
 use crate::seams::schedules::{
     Accepted, Preview, Put,
@@ -291,6 +292,14 @@ pub struct ScheduleShape {
     search_attributes: BTreeMap<String, Value>,
     /// Memo of the runs.
     memo: BTreeMap<String, Value>,
+    /// Timeout of a run with all its retries and continuations; null is without.
+    execution_timeout_seconds: Option<f64>,
+    /// Timeout of one run; null is without.
+    run_timeout_seconds: Option<f64>,
+    /// Timeout of one workflow task; null is as Temporal has it.
+    task_timeout_seconds: Option<f64>,
+    /// Retries of a failed run; null is none.
+    retry_policy: Option<RetryPolicyBody>,
     /// Fires so far.
     counts: ScheduleCounts,
     /// When it was made.
@@ -325,6 +334,10 @@ impl From<ScheduleDetail> for ScheduleShape {
             remaining_actions: detail.remaining_actions,
             search_attributes: detail.search_attributes,
             memo: detail.memo,
+            execution_timeout_seconds: detail.timeouts.execution_seconds,
+            run_timeout_seconds: detail.timeouts.run_seconds,
+            task_timeout_seconds: detail.timeouts.task_seconds,
+            retry_policy: detail.retry_policy.map(told),
             counts: ScheduleCounts {
                 fired: counts.fired,
                 missed: counts.missed,

@@ -265,6 +265,17 @@ fn retries(body: RetryPolicyBody) -> RetryPolicy {
     }
 }
 
+/// Retries as a client would ask for them.
+pub(super) fn told(policy: RetryPolicy) -> RetryPolicyBody {
+    RetryPolicyBody {
+        initial_interval_seconds: policy.initial_interval_seconds,
+        backoff_coefficient: policy.backoff_coefficient,
+        maximum_interval_seconds: policy.maximum_interval_seconds,
+        maximum_attempts: policy.maximum_attempts.and_then(|attempts| u32::try_from(attempts).ok()),
+        non_retryable_error_types: policy.non_retryable_error_types,
+    }
+}
+
 impl CalendarBody {
     fn request(self) -> CalendarRequest {
         let Self { second, minute, hour, day_of_month, month, day_of_week, year } = self;

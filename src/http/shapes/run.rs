@@ -152,12 +152,16 @@ pub struct MilestoneShape {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub name: Option<String>,
+    /// How far the work of a runner is, as its query `progress` tells it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub progress: Option<Value>,
 }
 
 impl From<Milestone> for MilestoneShape {
     fn from(milestone: Milestone) -> Self {
-        let Milestone { run_id, event_id, at_ms, kind, status, name } = milestone;
+        let Milestone { run_id, event_id, at_ms, kind, status, name, progress } = milestone;
         let (at, status) = (at_ms.map(rfc3339), status.map(Into::into));
-        Self { run_id, event_id, at, r#type: kind, status, name }
+        Self { run_id, event_id, at, r#type: kind, status, name, progress }
     }
 }

@@ -54,6 +54,18 @@ async fn without_temporal_the_known_go_on_and_the_unknown_wait() {
     door.desk.is_away.store(true, SeqCst);
     assert_eq!(door.post(BEAT, "").await.body["status"], "ack");
     door.post("/registry/workers/w2/heartbeat", "").await.assert_problem(Code::TemporalUnavailable);
+    let many = json!({"workers": [{"worker_id": "w2"}, {"worker_id": "w1"}]});
+    let answer = door.ask("POST", "/registry/heartbeats", &[], many).await;
+    assert_eq!(answer.status, StatusCode::OK, "{}", answer.body);
+    let words = answer.body["workers"].as_array().unwrap().iter().map(|worker| worker["status"].clone());
+    assert_eq!(
+        words.collect::<Vec<_>>(),
+        ["reregister", "ack"],
+        "one that is unknown takes no other with it"
+    );
+    let unknown = json!({"workers": [{"worker_id": "w2"}]});
+    let answer = door.ask("POST", "/registry/heartbeats", &[], unknown).await;
+    answer.assert_problem(Code::TemporalUnavailable);
 }
 
 #[tokio::test]

@@ -90,7 +90,7 @@ async fn a_comparison_that_was_outrun_is_made_again() {
         let spec: crate::registry::Spec = serde_json::from_value(changed).unwrap();
         let hash = crate::schema::content_hash(&spec.content());
         let claim = SpecClaim { spec: Arc::new(spec), hash, standing: Standing::Uncompared };
-        Command::ReplaceType { claim, base: None }
+        Command::ReplaceType { claim, base: None, keeps_enabled: false }
     };
     door.desk.earlier(&replace(0), 0);
     door.desk.elsewhere(&replace(1), 0);

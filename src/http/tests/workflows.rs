@@ -7,7 +7,7 @@ use serde_json::json;
 
 use super::desk::{registration, spec};
 use super::*;
-use crate::registry::{AttributeStatus, AttributeType};
+use crate::registry::{AttributeStatus, AttributeType, Command};
 
 const TYPES: &str = "/registry/workflows";
 const ONE: &str = "/registry/workflows/report.v1";
@@ -213,6 +213,25 @@ async fn patches_change_single_fields() {
         (json!({"signals": {"s": {"type": 1}}}), Code::InvalidSchema),
     ] {
         door.ask("PATCH", ONE, &[], patch).await.assert_problem(code);
+    }
+}
+
+#[tokio::test]
+async fn a_patch_leaves_the_switch_as_another_replica_has_set_it() {
+    for (patch, ends) in [
+        (json!({"owner": "me"}), false),
+        (json!({"enabled": true, "owner": "you"}), true),
+        (json!({"enabled": true}), true),
+    ] {
+        let door = Door::open();
+        door.put("1", &[]).await;
+        let mut switch = Some(Command::SetEnabled { workflow_type: "report.v1".to_owned(), enabled: false });
+        let once = move || switch.take().unwrap_or(Command::Sweep);
+        *door.desk.meanwhile.lock() = Some(Box::new(once));
+        let answer = door.ask("PATCH", ONE, &[], patch.clone()).await;
+        assert_eq!(answer.status, StatusCode::OK, "{}", answer.body);
+        assert_eq!(answer.body["enabled"], ends, "{patch}");
+        assert_eq!(door.get(ONE).await.body["enabled"], ends, "{patch}");
     }
 }
 

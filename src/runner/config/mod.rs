@@ -120,7 +120,7 @@ pub struct Worker {
     /// Anything else about this host (command, run-as, become).
     #[serde(default)]
     pub metadata: Map<String, Value>,
-    /// Executions at a time.
+    /// Executions at a time: so many of those for any runner of the queue, and so many of those for this one alone.
     #[serde(default = "defaults::max_concurrent")]
     pub max_concurrent: usize,
     /// Seconds that running work gets to end after SIGTERM before it is stopped.
@@ -132,6 +132,13 @@ pub struct Worker {
     /// Days after which the files of an execution are removed; 0 keeps them for ever.
     #[serde(default = "defaults::artifact_days")]
     pub artifact_days: u64,
+}
+
+impl Worker {
+    /// The task queue that this runner alone serves, beside the one it shares.
+    pub fn own_task_queue(&self) -> String {
+        format!("{}/{}", self.task_queue, self.id)
+    }
 }
 
 mod defaults {

@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 use serde_json::Value;
 
-use super::request::{CalendarRequest, DispatchMode, OverlapPolicy};
+use super::request::{CalendarRequest, DispatchMode, OverlapPolicy, RetryPolicy, Timeouts};
 use crate::schema::Violation;
 
 /// The times of a schedule as the server has them, in the words they were asked for in as far as these are known.
@@ -142,6 +142,10 @@ pub struct ScheduleDetail {
     pub memo: BTreeMap<String, Value>,
     /// Search attributes of the runs.
     pub search_attributes: BTreeMap<String, Value>,
+    /// Timeouts of the runs.
+    pub timeouts: Timeouts,
+    /// Retries of the runs; `None` is none.
+    pub retry_policy: Option<RetryPolicy>,
     /// Its times.
     pub spec: SpecEcho,
     /// What happens to a fire while a run is open.

@@ -131,3 +131,38 @@ pub(super) fn start_error(error: CallError, workflow_id: &str) -> StartError {
         CallError::Internal(why) => StartError::Internal(why),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use temporalio_client::tonic::{Code, Status};
+
+    use super::*;
+
+    /// Every code that Temporal can answer with, and what it means to a client.
+    #[test]
+    fn every_code_has_its_meaning() {
+        let table = [
+            (Code::Ok, "Internal"),
+            (Code::Cancelled, "OutcomeUnknown"),
+            (Code::Unknown, "OutcomeUnknown"),
+            (Code::InvalidArgument, "Refused"),
+            (Code::DeadlineExceeded, "OutcomeUnknown"),
+            (Code::NotFound, "TemporalUnavailable"),
+            (Code::AlreadyExists, "AlreadyStarted"),
+            (Code::PermissionDenied, "TemporalUnavailable"),
+            (Code::ResourceExhausted, "OverLimit"),
+            (Code::FailedPrecondition, "Refused"),
+            (Code::Aborted, "OutcomeUnknown"),
+            (Code::OutOfRange, "Refused"),
+            (Code::Unimplemented, "Internal"),
+            (Code::Internal, "Internal"),
+            (Code::Unavailable, "OutcomeUnknown"),
+            (Code::DataLoss, "Internal"),
+            (Code::Unauthenticated, "TemporalUnavailable"),
+        ];
+        for (code, expected) in table {
+            let error = format!("{:?}", start_error(Status::new(code, "why").into(), "a-r1"));
+            assert_eq!(error.split(['(', ' ']).next(), Some(expected), "{code:?}");
+        }
+    }
+}

@@ -5,6 +5,7 @@ pub(super) mod attributes;
 mod call;
 mod keyed;
 mod message;
+mod recent;
 mod resolve;
 mod restart;
 
@@ -20,6 +21,7 @@ use crate::{
 };
 use message::Message;
 pub(in crate::temporal) use message::payloads;
+pub use recent::RecentTasks;
 
 /// Ids in use that are stepped over before a start is given up.
 const IDS_TRIED_MAX: usize = 50;
@@ -32,6 +34,7 @@ pub struct Dispatch {
     fleet: Arc<Fleet>,
     validators: Arc<ValidatorCache>,
     key_ttl: Duration,
+    tasks: Arc<RecentTasks>,
 }
 
 impl Dispatch {
@@ -44,7 +47,19 @@ impl Dispatch {
         validators: Arc<ValidatorCache>,
         key_ttl: Duration,
     ) -> Self {
-        Self { link, reads, writes, fleet, validators, key_ttl }
+        Self { link, reads, writes, fleet, validators, key_ttl, tasks: Arc::default() }
+    }
+
+    /// The tasks started here a moment ago.
+    pub fn recent_tasks(&self) -> Arc<RecentTasks> {
+        self.tasks.clone()
+    }
+
+    fn remember(&self, run: &Started) {
+        let view = self.reads.view();
+        if view.types.get(&run.workflow_type).is_some_and(|entry| entry.current.spec.is_manual()) {
+            self.tasks.add(run);
+        }
     }
 
     async fn launch(&self, request: &StartRequest, message: &Message) -> Result<Started, StartError> {
@@ -81,10 +96,12 @@ impl Starts for Dispatch {
         }
         let resolved = self.resolve(&request).await?;
         let message = Message::new(&self.link, &request, &resolved);
-        match &request.idempotency {
+        let started = match &request.idempotency {
             None => self.launch(&request, &message).await,
             Some(key) => self.launch_once(&request, key, &message).await,
-        }
+        }?;
+        self.remember(&started);
+        Ok(started)
     }
 }
 

@@ -1,8 +1,10 @@
 //! Where a start goes, and whether it may: type, search attributes, input, task queue.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use rand::seq::IndexedRandom;
 use serde_json::Value;
 use temporalio_common::protos::temporal::api::common::v1::SearchAttributes;
 use tokio::time::Instant;
@@ -159,16 +161,37 @@ impl Dispatch {
         };
         let mut last_seen_ms = None;
         let mut usable = Vec::new();
-        for member in view.workers_of(workflow_type).filter(wanted) {
+        // Queues from which somebody may take the start for whom it is not meant.
+        let mut shared = BTreeSet::new();
+        for member in view.workers_of(workflow_type) {
             let Some(served) = member.worker.queue_for(workflow_type).filter(on_queue) else { continue };
+            if !wanted(&member) {
+                if judge.health(member).is_usable() {
+                    shared.insert(served.task_queue.as_str());
+                }
+                continue;
+            }
             last_seen_ms = last_seen_ms.max(Some(member.last_seen_ms()));
             if member.worker.state == WorkerState::Active && judge.health(member).is_usable() {
                 let current = served.hash == entry.current.hash;
-                usable.push(Target { task_queue: &served.task_queue, current });
+                usable.push((Target { task_queue: &served.task_queue, current }, member));
             }
         }
         let own_queue = &entry.current.spec.task_queue;
-        choose_queue(own_queue, usable.into_iter()).map(str::to_owned).ok_or_else(|| {
+        let apart =
+            usable.iter().map(|(target, _)| *target).filter(|target| !shared.contains(target.task_queue));
+        let any = usable.iter().map(|(target, _)| *target);
+        let chosen = match &request.aim {
+            None => choose_queue(own_queue, any),
+            Some(Aim::Worker(_) | Aim::Host(_)) => {
+                self.alone(&usable, request).or_else(|| choose_queue(own_queue, any))
+            }
+            // Whoever is on a queue with nobody else may take over from one another.
+            Some(Aim::Labels(_)) => choose_queue(own_queue, apart)
+                .or_else(|| self.alone(&usable, request))
+                .or_else(|| choose_queue(own_queue, any)),
+        };
+        chosen.map(str::to_owned).ok_or_else(|| {
             let stale_for_seconds =
                 last_seen_ms.map(|seen_ms| u64::try_from((now_ms - seen_ms) / 1000).unwrap_or(0));
             StartError::NoHealthyWorker {
@@ -176,6 +199,23 @@ impl Dispatch {
                 stale_for_seconds,
             }
         })
+    }
+}
+
+impl Dispatch {
+    /// The queue that one of these workers alone polls; of one with the current revision, when there is one.
+    fn alone<'a>(&self, usable: &[(Target<'_>, &'a Member)], request: &StartRequest) -> Option<&'a str> {
+        if request.task_queue.is_some() {
+            return None;
+        }
+        let own =
+            |&(target, member): &(Target<'_>, &'a Member)| Some((target.current, member.worker.own_queue()?));
+        let mut queues: Vec<(bool, &str)> = usable.iter().filter_map(own).collect();
+        queues.retain(|(_, task_queue)| *task_queue != self.link.registry.task_queue);
+        if queues.iter().any(|(current, _)| *current) {
+            queues.retain(|(current, _)| *current);
+        }
+        queues.choose(&mut rand::rng()).map(|(_, task_queue)| *task_queue)
     }
 }
 

@@ -50,7 +50,9 @@ impl Dispatch {
         let resolved = self.resolve_checked(&request, is_checked).await?;
         let mut message = Message::new(&self.link, &request, &resolved);
         message.repeat(start);
-        self.send(&message, &run.workflow_id, &uuid::Uuid::new_v4().to_string()).await
+        let started = self.send(&message, &run.workflow_id, &uuid::Uuid::new_v4().to_string()).await?;
+        self.remember(&started);
+        Ok(started)
     }
 }
 

@@ -18,6 +18,8 @@ use crate::{
 /// Pauses between attempts while Temporal is away.
 const PAUSE_MIN: Duration = Duration::from_millis(100);
 const PAUSE_MAX: Duration = Duration::from_secs(2);
+/// How much longer than it was asked to a wait lasts when Temporal has not told yet what there is to wait for.
+const GRACE: Duration = Duration::from_millis(700);
 
 type Flights = Arc<Mutex<HashMap<RunRef, Weak<Flight>>>>;
 
@@ -61,7 +63,9 @@ impl Follow {
     /// Waits for the end of a run, for this long; looks at it once in any case.
     pub async fn result(&self, run: &RunRef, wait: Duration) -> Result<Progress, RunError> {
         let mut deadline = Instant::now() + wait;
+        let mut grace = GRACE;
         if wait.is_zero() {
+            grace = CALL_TIMEOUT;
             // Who does not wait asks how it is now, which those who follow the run learn a moment later.
             let info = describe(&self.link, run).await.map_err(read_error)?;
             if info.status.is_open() {
@@ -77,7 +81,7 @@ impl Follow {
         match timeout_at(deadline, seen.wait_for(|seen| seen.ended.is_some())).await {
             Ok(Ok(_) | Err(_)) | Err(_) => {}
         }
-        match timeout(CALL_TIMEOUT, seen.wait_for(Seen::tells)).await {
+        match timeout(grace, seen.wait_for(Seen::tells)).await {
             Ok(Ok(_) | Err(_)) | Err(_) => {}
         }
         let seen = seen.borrow().clone();

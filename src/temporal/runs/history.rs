@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use serde_json::Value;
 use temporalio_common::protos::temporal::api::{
     common::v1::{Payloads, WorkflowExecution},
     enums::v1::{EventType, HistoryEventFilterType},
@@ -12,7 +13,10 @@ use temporalio_common::protos::temporal::api::{
 use super::{decode, read_error};
 use crate::{
     seams::{Cursor, Ended, Milestone, Milestones, RunError, RunInfo, RunStatus},
-    temporal::connection::{CallError, Link, within},
+    temporal::{
+        codec,
+        connection::{CallError, Link, within},
+    },
 };
 
 /// Longer than Temporal holds a long poll open.
@@ -21,6 +25,9 @@ const POLL_TIMEOUT: Duration = Duration::from_secs(70);
 const PAUSE: Duration = Duration::from_secs(1);
 /// Events fetched at once.
 const PAGE_EVENTS: i32 = 200;
+/// The signal by which a runner says how far the work of a run is, and how long a word of it may be: anybody can send one.
+const PROGRESS_SIGNAL: &str = "runner_progress";
+const PROGRESS_BYTES_MAX: usize = 64 * 1024;
 
 /// The end of a run.
 pub(super) struct Close {
@@ -200,5 +207,16 @@ fn milestone(event: &HistoryEvent, run_id: &str) -> Option<Milestone> {
     };
     let kind = event.event_type().as_str_name().trim_start_matches("EVENT_TYPE_").to_ascii_lowercase();
     let at_ms = event.event_time.as_ref().map(decode::milliseconds);
-    Some(Milestone { run_id: run_id.to_owned(), event_id: event.event_id, at_ms, kind, status, name })
+    let run_id = run_id.to_owned();
+    Some(Milestone { run_id, event_id: event.event_id, at_ms, kind, status, name, progress: progress(event) })
+}
+
+/// What a runner says of its work, for queries that no runner is there to answer and for whoever follows the run.
+fn progress(event: &HistoryEvent) -> Option<Value> {
+    let Some(Attributes::WorkflowExecutionSignaledEventAttributes(signal)) = &event.attributes else {
+        return None;
+    };
+    let [told] = signal.input.as_ref()?.payloads.as_slice() else { return None };
+    let is_progress = signal.signal_name == PROGRESS_SIGNAL && told.data.len() <= PROGRESS_BYTES_MAX;
+    is_progress.then(|| serde_json::from_slice(&codec::json_of(told).ok()?).ok()).flatten()
 }

@@ -140,3 +140,42 @@ fn read_error(error: CallError) -> RunError {
 fn identity(link: &Link, caller: &str) -> String {
     format!("{}/{caller}", link.identity())
 }
+
+#[cfg(test)]
+mod tests {
+    use temporalio_client::tonic::{Code, Status};
+
+    use super::*;
+
+    /// Every code that Temporal can answer with: what it means when something was to be changed, and when it was only read.
+    #[test]
+    fn every_code_has_its_meaning() {
+        let table = [
+            (Code::Ok, "Internal", "Internal"),
+            (Code::Cancelled, "OutcomeUnknown", "TemporalUnavailable"),
+            (Code::Unknown, "OutcomeUnknown", "TemporalUnavailable"),
+            (Code::InvalidArgument, "Refused", "Refused"),
+            (Code::DeadlineExceeded, "OutcomeUnknown", "TemporalUnavailable"),
+            (Code::NotFound, "NotFound", "NotFound"),
+            (Code::AlreadyExists, "Refused", "Refused"),
+            (Code::PermissionDenied, "TemporalUnavailable", "TemporalUnavailable"),
+            (Code::ResourceExhausted, "OverLimit", "OverLimit"),
+            (Code::FailedPrecondition, "Refused", "Refused"),
+            (Code::Aborted, "OutcomeUnknown", "TemporalUnavailable"),
+            (Code::OutOfRange, "Refused", "Refused"),
+            (Code::Unimplemented, "Internal", "Internal"),
+            (Code::Internal, "Internal", "Internal"),
+            (Code::Unavailable, "OutcomeUnknown", "TemporalUnavailable"),
+            (Code::DataLoss, "Internal", "Internal"),
+            (Code::Unauthenticated, "TemporalUnavailable", "TemporalUnavailable"),
+        ];
+        for (code, changing, reading) in table {
+            let error = || CallError::from(Status::new(code, "why"));
+            let word = |error: RunError| format!("{error:?}").split(['(', ' ']).next().map(str::to_owned);
+            assert_eq!(word(write_error(error())).as_deref(), Some(changing), "{code:?}");
+            assert_eq!(word(read_error(error())).as_deref(), Some(reading), "{code:?}");
+        }
+        let over = Status::new(Code::NotFound, "workflow execution already completed");
+        assert_eq!(write_error(over.into()), RunError::Closed);
+    }
+}

@@ -3,14 +3,17 @@
 use super::action::{attribute_values, memo_values, overlap_of, start_of};
 use super::fire::Order;
 use super::fit::Stored;
-use super::request::OverlapPolicy;
+use super::request::{OverlapPolicy, RetryPolicy, Timeouts};
 use super::stamp::{Dispatch, Stamp, of_payload};
 use super::state::{FireCounts, RecentAction, RunningAction, SpecEcho};
 use super::times::{self, datetime, duration_seconds};
 use chrono::{DateTime, Utc};
+use prost_wkt_types::Duration as ProtoDuration;
 use serde_json::Value;
 use std::collections::BTreeMap;
-use temporalio_common::protos::temporal::api::common::v1::WorkflowExecution;
+use temporalio_common::protos::temporal::api::common::v1::{
+    RetryPolicy as ProtoRetryPolicy, WorkflowExecution,
+};
 use temporalio_common::protos::temporal::api::schedule::v1::{Schedule, ScheduleActionResult};
 use temporalio_common::protos::temporal::api::workflowservice::v1::DescribeScheduleResponse;
 
@@ -35,6 +38,10 @@ pub struct ScheduleDescription {
     pub memo: BTreeMap<String, Value>,
     /// Search attributes of the runs.
     pub search_attributes: BTreeMap<String, Value>,
+    /// Timeouts of the runs.
+    pub timeouts: Timeouts,
+    /// Retries of the runs; `None` is none.
+    pub retry_policy: Option<RetryPolicy>,
     /// Its times.
     pub spec: SpecEcho,
     /// What happens to a fire while a run is open.
@@ -101,6 +108,12 @@ impl ScheduleDescription {
             input,
             memo: memo_values(start.memo.as_ref()),
             search_attributes: attribute_values(start.search_attributes.as_ref()),
+            timeouts: Timeouts {
+                execution_seconds: seconds(start.workflow_execution_timeout),
+                run_seconds: seconds(start.workflow_run_timeout),
+                task_seconds: seconds(start.workflow_task_timeout),
+            },
+            retry_policy: start.retry_policy.map(retries),
             spec: raw.spec.as_ref().map(times::of_proto).unwrap_or_default(),
             overlap_policy: overlap_of(policies.overlap_policy),
             catchup_window_seconds: duration_seconds(policies.catchup_window),
@@ -127,8 +140,25 @@ impl ScheduleDescription {
             described.workflow_type = order.workflow_type;
             described.input = Some(order.input);
             described.search_attributes = order.search_attributes;
+            (described.timeouts, described.retry_policy) = (order.timeouts, order.retry_policy);
         }
         described
+    }
+}
+
+/// Zero stands for a time that is not limited, or that Temporal chooses itself.
+fn seconds(duration: Option<ProtoDuration>) -> Option<f64> {
+    let duration = std::time::Duration::try_from(duration?).ok()?;
+    Some(duration.as_secs_f64()).filter(|seconds| *seconds > 0.0)
+}
+
+fn retries(policy: ProtoRetryPolicy) -> RetryPolicy {
+    RetryPolicy {
+        initial_interval_seconds: seconds(policy.initial_interval),
+        backoff_coefficient: Some(policy.backoff_coefficient).filter(|growth| *growth > 0.0),
+        maximum_interval_seconds: seconds(policy.maximum_interval),
+        maximum_attempts: Some(policy.maximum_attempts),
+        non_retryable_error_types: policy.non_retryable_error_types,
     }
 }
 

@@ -36,6 +36,8 @@ pub(super) fn detail(seen: ScheduleDescription, problems: Vec<Problem>) -> Sched
         overlap_policy: seen.overlap_policy,
         catchup_window_seconds: seen.catchup_window_seconds,
         pause_on_failure: seen.pause_on_failure,
+        timeouts: seen.timeouts,
+        retry_policy: seen.retry_policy,
         remaining_actions: seen.remaining_actions,
         next_fires: seen.next_fires,
         running: seen.running,

@@ -2,6 +2,7 @@
 
 mod answer;
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,6 +15,7 @@ use crate::seams::{
     Message, RunError, RunFilter, RunInfo, RunRef, Runs, Task, TaskAction, TaskChange, TaskError, TaskFilter,
     TaskPage, TaskStatus, Tasks,
 };
+use crate::temporal::dispatch::RecentTasks;
 use answer::{answered, task, untold};
 
 /// The query that tells a task.
@@ -25,15 +27,49 @@ const LIST_WITHIN: Duration = Duration::from_secs(5);
 /// How long a change is waited for.
 const CHANGE_WITHIN: Duration = Duration::from_secs(20);
 
+/// How long a list waits for what was started here just before, and the pause between two looks.
+const CAUGHT_UP_WITHIN: Duration = Duration::from_secs(3);
+const PAUSE: Duration = Duration::from_millis(200);
+
 /// Tasks, by way of their runs.
 pub struct LiveTasks {
     runs: Arc<dyn Runs>,
+    recent: Arc<RecentTasks>,
+    /// Of many who list at once, one looks for the latest.
+    looking: tokio::sync::Mutex<()>,
 }
 
 impl LiveTasks {
-    /// The tasks among these runs.
-    pub fn new(runs: Arc<dyn Runs>) -> Self {
-        Self { runs }
+    /// The tasks among these runs; `recent`: those a list may still lack.
+    pub fn new(runs: Arc<dyn Runs>, recent: Arc<RecentTasks>) -> Self {
+        Self { runs, recent, looking: tokio::sync::Mutex::default() }
+    }
+
+    /// Waits a little until Temporal lists what was started here.
+    async fn catch_up(&self, workflow_types: &[String]) {
+        let until = Instant::now() + CAUGHT_UP_WITHIN;
+        let Ok(_looking) = timeout_at(until, self.looking.lock()).await else { return };
+        loop {
+            let awaited = self.recent.of(workflow_types);
+            if awaited.is_empty() {
+                return;
+            }
+            let ids: Vec<_> = awaited.iter().map(|run_id| quoted(run_id)).collect();
+            let filter = RunFilter {
+                query: Some(format!("RunId IN ({})", ids.join(", "))),
+                limit: u32::try_from(awaited.len()).unwrap_or(u32::MAX),
+                ..RunFilter::default()
+            };
+            // The list itself tells what is wrong.
+            let Ok(page) = self.runs.list(&filter).await else { return };
+            let listed: HashSet<_> = page.runs.into_iter().map(|run| run.run_id).collect();
+            let is_all = awaited.iter().all(|run_id| listed.contains(run_id));
+            self.recent.listed(&listed);
+            if is_all || Instant::now() + PAUSE >= until {
+                return;
+            }
+            tokio::time::sleep(PAUSE).await;
+        }
     }
 
     async fn ask(&self, run: &RunInfo) -> Result<Value, RunError> {
@@ -59,6 +95,9 @@ impl Tasks for LiveTasks {
             page: filter.page.clone(),
             ..RunFilter::default()
         };
+        if filter.page.is_empty() {
+            self.catch_up(&filter.workflow_types).await;
+        }
         let page = self.runs.list(&filter_of_runs).await?;
         let until = Instant::now() + LIST_WITHIN;
         let asked = stream::iter(page.runs).map(|run| self.listed(run, until)).buffered(ASKED_AT_ONCE);
