@@ -144,7 +144,8 @@ async fn any_replica_may_be_killed() {
     let (numbers, retries) = claimers.checked().await;
     println!("{numbers} claims, {retries} retries, {reads:?} reads; writes resumed after {resumed:.2?}");
     let slowest = resumed.iter().max().expect("kills");
-    assert!(*slowest < Duration::from_secs(15), "writes resumed only after {slowest:?}");
+    // With Temporal's own times it would be ten seconds.
+    assert!(*slowest < Duration::from_secs(9), "writes resumed only after {slowest:?}");
     for replica in &replicas {
         assert_eq!(replica.get("/registry/workers/kept").await.status, 200);
     }
