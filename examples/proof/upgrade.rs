@@ -17,6 +17,7 @@ use crate::load::{Counts, versions, workers};
 
 /// Long enough for any machine; it takes seconds.
 const HANDED_OVER_WITHIN: Duration = Duration::from_secs(300);
+const CAUGHT_UP_WITHIN: Duration = Duration::from_secs(30);
 /// Workers that came before the first step and must never be asked to come again.
 const KEPT: usize = 20;
 
@@ -69,7 +70,7 @@ async fn run_id(registry: &Registry) -> String {
 }
 
 async fn epochs(registry: &Registry) -> BTreeMap<String, Value> {
-    let listed = registry.get("/registry/workers?task_queue=kept&limit=200&consistent=true").await.body;
+    let listed = registry.get("/registry/workers?task_queue=kept&limit=200").await.body;
     let of = |worker: &Value| {
         (worker["worker_id"].as_str().unwrap_or_default().to_owned(), worker["epoch"].clone())
     };
@@ -114,10 +115,13 @@ impl Kept {
     }
 
     async fn check(&self, registry: &Registry) -> anyhow::Result<()> {
-        let now = epochs(registry).await;
-        anyhow::ensure!(now == self.epochs, "workers: {now:?}, but were {:?}", self.epochs);
-        let revisions = registry.get("/registry/workflows/kept.v1/revisions?consistent=true").await.body;
-        anyhow::ensure!(revisions == self.revisions, "revisions: {revisions}, but were {}", self.revisions);
+        // Its view has a second to get there, and more on a busy machine.
+        until("all workers with their epochs", CAUGHT_UP_WITHIN, async || {
+            epochs(registry).await == self.epochs
+        })
+        .await;
+        let revisions = async || registry.get("/registry/workflows/kept.v1/revisions").await.body;
+        until("all revisions", CAUGHT_UP_WITHIN, async || revisions().await == self.revisions).await;
         let run = keyed_start(registry).await?;
         anyhow::ensure!(
             run["run_id"] == self.run["run_id"] && run["created"] == false,

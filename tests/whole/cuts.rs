@@ -131,6 +131,11 @@ async fn a_batch_whose_answer_is_lost_counts_once() {
             claimed["counter"].as_u64().expect("a number")
         })
     };
+    let places = watch::channel(vec![near.url.clone()]).0;
+    let keyed = async || {
+        settle(&near.http, &places, "/workflow-ids/claim", &json!({"name": "kept"}), "kept").await.body
+    };
+    let kept = keyed().await;
     let mut told = Vec::new();
     for is_handed_over in [false, true] {
         link.set(Way::Mute);
@@ -149,6 +154,7 @@ async fn a_batch_whose_answer_is_lost_counts_once() {
                 run_id().await != first
             })
             .await;
+            assert_eq!(keyed().await, kept, "a key is good beyond a hand-over");
         }
         link.cut();
         link.set(Way::Open);
