@@ -77,11 +77,11 @@ async fn epochs(registry: &Registry) -> BTreeMap<String, Value> {
     listed["workers"].as_array().into_iter().flatten().map(of).collect()
 }
 
-/// A start under the same key as ever.
-async fn keyed_start(registry: &Registry) -> anyhow::Result<Value> {
+/// A start under a key.
+async fn keyed_start(registry: &Registry, key: &str) -> anyhow::Result<Value> {
     let request = registry.http.post(format!("{}/workflows/kept.v1/start", registry.url));
     let body = json!({"name": "kept", "input": {}});
-    let answer = request.header("idempotency-key", "kept").json(&body).send().await?;
+    let answer = request.header("idempotency-key", key).json(&body).send().await?;
     anyhow::ensure!(answer.status() == 200, "a start: {} {}", answer.status(), answer.text().await?);
     Ok(answer.json().await?)
 }
@@ -89,7 +89,6 @@ async fn keyed_start(registry: &Registry) -> anyhow::Result<Value> {
 /// What both replicas must go on telling.
 struct Kept {
     epochs: BTreeMap<String, Value>,
-    run: Value,
     revisions: Value,
 }
 
@@ -108,10 +107,8 @@ impl Kept {
         }
         let daily = json!({"workflow_type": "kept.v1", "cron": ["0 3 * * *"], "input": {}});
         registry.must("/schedules/kept", &daily).await;
-        let run = keyed_start(registry).await?;
-        anyhow::ensure!(run["created"] == true && run["workflow_id"] == "kept-r1", "{run}");
         let revisions = registry.get("/registry/workflows/kept.v1/revisions").await.body;
-        Ok(Self { epochs: epochs(registry).await, run, revisions })
+        Ok(Self { epochs: epochs(registry).await, revisions })
     }
 
     async fn check(&self, registry: &Registry) -> anyhow::Result<()> {
@@ -122,12 +119,6 @@ impl Kept {
         .await;
         let revisions = async || registry.get("/registry/workflows/kept.v1/revisions").await.body;
         until("all revisions", CAUGHT_UP_WITHIN, async || revisions().await == self.revisions).await;
-        let run = keyed_start(registry).await?;
-        anyhow::ensure!(
-            run["run_id"] == self.run["run_id"] && run["created"] == false,
-            "{run} for {}",
-            self.run
-        );
         let schedule = registry.get("/schedules/kept").await;
         anyhow::ensure!(
             schedule.status == 200 && schedule.body["problems"] == json!([]),
@@ -187,6 +178,8 @@ pub async fn run() -> anyhow::Result<()> {
     );
     println!("|{:-<25}|{:-<11}|{:->17}|{:->16}|{:->11}|", "", "", "", "", "");
     for (step, which, end, release) in STEPS {
+        let started = keyed_start(&replicas[which], step).await?;
+        anyhow::ensure!(started["created"] == true, "{step}: {started}");
         // The one that goes is gone before the next is there: whatever it held, the other must take over.
         let leaving = replicas.remove(which);
         match end {
@@ -203,6 +196,9 @@ pub async fn run() -> anyhow::Result<()> {
         claimers.more(100).await;
         for replica in &replicas {
             kept.check(replica).await.with_context(|| step.to_owned())?;
+            let again = keyed_start(replica, step).await?;
+            let same = again["run_id"] == started["run_id"] && again["created"] == false;
+            anyhow::ensure!(same, "{step}: {again}, but it was {started}");
         }
         runs.insert(before.clone());
         let now = format!("{:?} {:?}", now[0], now[1]).to_lowercase();
