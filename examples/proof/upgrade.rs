@@ -178,7 +178,8 @@ pub async fn run() -> anyhow::Result<()> {
     );
     println!("|{:-<25}|{:-<11}|{:->17}|{:->16}|{:->11}|", "", "", "", "", "");
     for (step, which, end, release) in STEPS {
-        let started = keyed_start(&replicas[which], step).await?;
+        let key = step.replace(' ', "-");
+        let started = keyed_start(&replicas[which], &key).await?;
         anyhow::ensure!(started["created"] == true, "{step}: {started}");
         // The one that goes is gone before the next is there: whatever it held, the other must take over.
         let leaving = replicas.remove(which);
@@ -196,7 +197,7 @@ pub async fn run() -> anyhow::Result<()> {
         claimers.more(100).await;
         for replica in &replicas {
             kept.check(replica).await.with_context(|| step.to_owned())?;
-            let again = keyed_start(replica, step).await?;
+            let again = keyed_start(replica, &key).await?;
             let same = again["run_id"] == started["run_id"] && again["created"] == false;
             anyhow::ensure!(same, "{step}: {again}, but it was {started}");
         }
