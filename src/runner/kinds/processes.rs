@@ -26,7 +26,7 @@ static ROOTS: Mutex<BTreeMap<i32, u64>> = Mutex::new(BTreeMap::new());
 /// Whether orphans fall to this process, and to nothing but the trees here: then it has no other children.
 static IS_REAPER: AtomicBool = AtomicBool::new(false);
 
-/// Has orphans fall to this process from now on. For a process that starts no children but by [`ProcessTree::start`]:
+/// Has orphans fall to this process from now on. For a process that starts no children but by `ProcessTree::start`:
 /// what else it started would be taken for an orphan of theirs.
 #[cfg(target_os = "linux")]
 pub fn become_reaper() {
