@@ -6,7 +6,9 @@ use proptest::prelude::*;
 
 use crate::{checks, world::cases};
 
-const CHECKS: [(&str, fn(&[u8])); 5] = [
+type Check = (&'static str, fn(&[u8]));
+
+const CHECKS: [Check; 5] = [
     ("slug", checks::slug),
     ("spec", checks::spec),
     ("schema", checks::schema),
