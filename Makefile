@@ -7,6 +7,8 @@
 # make faults   write docs/faults.md
 # make soak     a mixed load with kills and cuts for MINUTES=10, and a table of what came of it
 # make capacity a large registry, and how long things take
+# make upgrade  this release beside the earlier FROM=commit in a rolling restart, and what clients noticed of it
+# make fuzz     hostile input of every kind for FOR=60 seconds each; needs a nightly toolchain
 # make record   record histories for the replay tests, those that are missing
 
 SHELL := /bin/bash
@@ -20,8 +22,10 @@ export TEST_PYTHON ?= $(VENV)/bin/python
 
 CARGO_DENY := $(or $(shell command -v cargo-deny 2>/dev/null),$(CURDIR)/.tools/bin/cargo-deny)
 CARGO_DENY_VERSION := 0.20.2
+CARGO_FUZZ := $(or $(shell command -v cargo-fuzz 2>/dev/null),$(CURDIR)/.tools/bin/cargo-fuzz)
+CARGO_FUZZ_VERSION := 0.13.1
 
-.PHONY: tools dev test bench lint fmt clippy doc deny advisories openapi faults record soak capacity
+.PHONY: tools dev test bench lint fmt clippy doc deny advisories openapi faults record soak capacity upgrade fuzz
 
 tools: $(STAMP)
 
@@ -66,9 +70,41 @@ advisories: $(CARGO_DENY)
 $(CURDIR)/.tools/bin/cargo-deny:
 	CARGO_PROFILE_DEV_DEBUG=0 cargo install cargo-deny --debug --locked --version $(CARGO_DENY_VERSION) --root $(CURDIR)/.tools
 
+# As in a release: there the SDK only logs what ends a process that is built for debugging.
+AS_RELEASED := --config 'profile.dev.package.temporalio-sdk-core.debug-assertions=false'
+
 record soak capacity: tools
-	cargo build --locked --bin temporal-registry --example proof
+	cargo build --locked $(AS_RELEASED) --bin temporal-registry --example proof
 	target/debug/examples/proof $@
+
+# The earlier release is built here too, under a version of its own, so that Cargo can tell what belongs to which.
+FROM ?= $(or $(shell git describe --tags --abbrev=0 2>/dev/null),9258244)
+EARLIER := $(CURDIR)/target/upgrade
+
+upgrade: tools
+	rm -rf $(EARLIER) && mkdir -p $(EARLIER)/source
+	git archive $(FROM) | tar -x -C $(EARLIER)/source
+	sed -i '0,/^version = .*/s//version = "0.0.0"/' $(EARLIER)/source/Cargo.toml
+	sed -i '/^name = "temporal-registry"/{n;s/.*/version = "0.0.0"/}' $(EARLIER)/source/Cargo.lock
+	cd $(EARLIER)/source && CARGO_TARGET_DIR=$(CURDIR)/target cargo build --locked --bin temporal-registry \
+	  --config 'profile.dev.opt-level=0' --config 'profile.dev.package."*".opt-level=1' $(AS_RELEASED)
+	cp target/debug/temporal-registry $(EARLIER)/temporal-registry
+	cargo build --locked $(AS_RELEASED) --bin temporal-registry --example proof
+	OLD=$(EARLIER)/temporal-registry target/debug/examples/proof upgrade
+
+# Begins with what is kept in fuzz/corpus; what it finds beside crashes goes to fuzz/found.
+TARGETS ?= slug spec schema state config
+FOR ?= 60
+
+fuzz: $(CARGO_FUZZ)
+	for target in $(TARGETS); do \
+	  mkdir -p fuzz/found/$$target && PATH="$(CURDIR)/.tools/bin:$$PATH" cargo +nightly fuzz run $$target \
+	    fuzz/found/$$target fuzz/corpus/$$target -- -dict=fuzz/words.dict \
+	    -max_total_time=$(FOR) -timeout=10 -rss_limit_mb=4096 -max_len=8192 || exit 1; \
+	done
+
+$(CURDIR)/.tools/bin/cargo-fuzz:
+	cargo install cargo-fuzz --debug --locked --version $(CARGO_FUZZ_VERSION) --root $(CURDIR)/.tools
 
 # Takes some minutes and the whole machine; `make bench ROWS="reads claims"` runs some groups only.
 bench: tools

@@ -1,4 +1,4 @@
-//! What proves the registry beyond the test suite: `make record`, `make soak`, `make capacity`.
+//! What proves the registry beyond the test suite: `make record`, `make soak`, `make capacity`, `make upgrade`.
 
 mod capacity;
 #[path = "../../tests/whole/clients.rs"]
@@ -10,8 +10,10 @@ mod harness;
 #[path = "../../tests/whole/link.rs"]
 #[allow(dead_code, reason = "the tests use more of it")]
 mod link;
+mod load;
 mod record;
 mod soak;
+mod upgrade;
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
@@ -19,6 +21,7 @@ async fn main() -> anyhow::Result<()> {
         Some("record") => record::all().await,
         Some("soak") => soak::run().await,
         Some("capacity") => capacity::run().await,
-        other => anyhow::bail!("what to do: record, soak or capacity, not {other:?}"),
+        Some("upgrade") => upgrade::run().await,
+        other => anyhow::bail!("what to do: record, soak, capacity or upgrade, not {other:?}"),
     }
 }

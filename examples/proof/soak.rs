@@ -3,96 +3,20 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
-use reqwest::Method;
-use serde_json::{Value, json};
 use tokio::sync::watch;
 
-use crate::clients::{ANSWERED_WITHIN, Claimers, Places, SHORT_DEADLINE};
-use crate::harness::{Registry, Temporal, worker};
+use crate::clients::{Claimers, SHORT_DEADLINE};
+use crate::harness::{Registry, Temporal};
 use crate::link::{Link, Way};
+use crate::load::{Counts, versions, workers};
 
-const WORKERS: usize = 100;
-const TYPES: usize = 20;
 /// Growth of memory that counts as none: allocators and caches breathe.
 const GROWTH_BYTES: u64 = 24 << 20;
-
-#[derive(Default)]
-struct Counts {
-    done: AtomicU64,
-    unanswered: AtomicU64,
-    stop: AtomicBool,
-}
-
-impl Counts {
-    fn running(&self) -> bool {
-        !self.stop.load(Relaxed)
-    }
-}
-
-/// Sends until it is taken; what is unavailable is sent again.
-async fn send(
-    http: &reqwest::Client,
-    counts: &Counts,
-    method: Method,
-    place: impl Fn() -> String,
-    body: &Value,
-) -> Value {
-    loop {
-        let request = http.request(method.clone(), place()).json(body).timeout(ANSWERED_WITHIN);
-        if let Ok(answer) = request.send().await {
-            let status = answer.status();
-            assert!(
-                status.is_success() || status.is_server_error() || status == 404,
-                "{method} {}: {status}",
-                place()
-            );
-            if status.is_success()
-                && let Ok(body) = answer.json().await
-            {
-                counts.done.fetch_add(1, Relaxed);
-                return body;
-            }
-        }
-        counts.unanswered.fetch_add(1, Relaxed);
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
-}
-
-/// Workers register and heartbeat, each with a replica of its own choice every time.
-async fn workers(places: Arc<Places>, counts: Arc<Counts>) {
-    let http = reqwest::Client::new();
-    let mut turn = 0;
-    while counts.running() {
-        turn += 1;
-        let (n, place) = (turn % WORKERS, || places.borrow()[turn % 2].clone());
-        let (id, kind) = (format!("w-{n}"), format!("type-{}.v1", n % TYPES));
-        let path = format!("/registry/workers/{id}/heartbeat");
-        let beat = send(&http, &counts, Method::POST, || place() + &path, &json!({})).await;
-        if beat["status"] == "reregister" {
-            let body = worker(&id, "q", 60, &[&kind]);
-            send(&http, &counts, Method::POST, || place() + "/registry/workers", &body).await;
-        }
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
-}
-
-/// Puts one version after the other, reads it elsewhere, and gives what it found lost.
-async fn versions(places: Arc<Places>, counts: Arc<Counts>) -> u64 {
-    let (http, mut version, mut lost) = (reqwest::Client::new(), 0_u64, 0);
-    while counts.running() {
-        version += 1;
-        let body = json!({"workflow_type": "soak.v1", "task_queue": "q", "version": version.to_string()});
-        let at = |n: usize, query: &str| format!("{}/registry/workflows/soak.v1{query}", places.borrow()[n]);
-        send(&http, &counts, Method::PUT, || at(0, ""), &body).await;
-        let read = send(&http, &counts, Method::GET, || at(1, "?consistent=true"), &Value::Null).await;
-        lost += u64::from(read["version"].as_str() != Some(version.to_string().as_str()));
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
-    lost
-}
+/// After so many rounds, of some seconds each, Temporal is away for a minute.
+const AWAY_EVERY: usize = 40;
 
 struct Sample {
     resident_bytes: u64,
@@ -120,10 +44,10 @@ pub async fn run() -> anyhow::Result<()> {
     let places = Arc::new(watch::channel(vec![lasts.url.clone(), dies.url.clone()]).0);
     let counts = Arc::new(Counts::default());
     let working = tokio::spawn(workers(places.clone(), counts.clone()));
-    let putting = tokio::spawn(versions(places.clone(), counts.clone()));
+    let putting = tokio::spawn(versions(places.clone(), counts.clone(), 0));
     let claimers = Claimers::start(&places, 8, 50);
     let (began, mut samples, mut runs) = (Instant::now(), Vec::new(), BTreeSet::new());
-    let (mut kills, mut cuts, mut slowest) = (0, 0, Duration::ZERO);
+    let (mut kills, mut cuts, mut aways, mut slowest) = (0, 0, 0, Duration::ZERO);
     for round in 0_usize.. {
         if began.elapsed() >= lasting {
             break;
@@ -147,7 +71,12 @@ pub async fn run() -> anyhow::Result<()> {
             }
         }
         cuts += usize::from(round % 4 != 1);
-        link.set(Way::Open);
+        if round % AWAY_EVERY == AWAY_EVERY - 1 {
+            links.iter().for_each(|link| link.set(Way::Gone));
+            tokio::time::sleep(Duration::from_secs(60)).await;
+            aways += 1;
+        }
+        links.iter().for_each(|link| link.set(Way::Open));
         slowest = slowest.max(claimers.more(200).await);
         // Most of the time all is well.
         let well = tokio::time::Instant::now() + Duration::from_secs(4);
@@ -161,7 +90,7 @@ pub async fn run() -> anyhow::Result<()> {
     counts.stop.store(true, Relaxed);
     let (claims, retries) = claimers.checked().await;
     working.await?;
-    let lost = putting.await?;
+    let (_, lost) = putting.await?;
     let quarter = samples.len() / 4;
     let mean =
         |part: &[Sample]| part.iter().map(|s| s.resident_bytes).sum::<u64>() / part.len().max(1) as u64;
@@ -178,6 +107,7 @@ pub async fn run() -> anyhow::Result<()> {
         ("hand-overs", runs.len().saturating_sub(1) as u64),
         ("failovers (kill -9)", kills),
         ("cuts", cuts as u64),
+        ("away for a minute", aways),
         ("200 claims at worst, ms", slowest.as_millis() as u64),
         ("memory at start, KiB", samples.first().map_or(0, |s| s.resident_bytes) >> 10),
         ("memory, 2nd quarter, KiB", early >> 10),

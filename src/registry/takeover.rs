@@ -9,6 +9,10 @@ use super::{
 
 /// How far the revision leaps when a state may lack what other replicas have seen: further than any of them can be ahead.
 const LEAP: u64 = 1_000_000_000;
+/// No registry counts so far, nor dates anything so far from 1970; reckoning with more would overflow.
+const NUMBER_MAX: u64 = 1 << 53;
+/// The same for the revisions of one type.
+const REVISIONS_MAX: u32 = 1 << 31;
 
 impl Registry {
     /// Takes a state in place of its own. Revisions go on rising, so that every replica starts over with it; the last
@@ -39,6 +43,7 @@ impl State {
 
     /// What makes it no state of a registry, if anything: it may come from a file that somebody wrote.
     pub fn check(&self) -> Result<(), String> {
+        self.check_numbers()?;
         let Self { types, workers, slugs, attributes, reservations, tombstones, .. } = self;
         let types = types.iter().map(|(key, it)| (key, it.workflow_type(), it.changed));
         let workers = workers.iter().map(|(key, it)| (key, it.worker_id.as_str(), it.changed));
@@ -73,6 +78,25 @@ impl State {
             changed("a deletion", *revision)?;
         }
         Ok(())
+    }
+
+    fn check_numbers(&self) -> Result<(), String> {
+        let Self { types, workers, slugs, reservations, applied, status, .. } = self;
+        let own = [self.revision, status.runs, status.rejected_signals, self.measured.0, self.measured.1];
+        let counters = slugs.values().map(|counter| counter.counter);
+        let times = slugs.values().map(|counter| counter.last_claimed_ms);
+        let times = times.chain(workers.values().map(|worker| worker.last_seen_ms));
+        let times = times.chain(reservations.values().map(|reserved| reserved.at_ms));
+        let times = times.chain(applied.values().map(|applied| applied.at_ms));
+        let all = own.into_iter().chain(counters).chain(times.map(i64::unsigned_abs));
+        if let Some(number) = all.max().filter(|number| *number > NUMBER_MAX) {
+            return Err(format!("{number} is more than a registry counts to"));
+        }
+        let revisions = types.values().flat_map(|entry| entry.revisions().map(|revision| revision.number));
+        match revisions.max().filter(|number| *number > REVISIONS_MAX) {
+            Some(number) => Err(format!("{number} is more revisions than a type has")),
+            None => Ok(()),
+        }
     }
 
     /// Whether there is nothing in it that anybody wrote.

@@ -27,6 +27,7 @@ use super::{
     workflow::{AWAITING_STATE, HANDING_OVER, SHUTDOWN, TAKE_STATE, TASK_TIMEOUT},
 };
 use crate::{
+    clock,
     registry::{Limits, State},
     seams::{Reads, Shutdown, Unanswered},
     view::View,
@@ -65,7 +66,10 @@ impl Keeper {
                     }
                 }
                 Err(error) => {
-                    if !std::mem::replace(&mut failing, true) {
+                    // Temporal turns some away when several replicas ask at once: told only when it lasts.
+                    if self.mirror.is_ready(clock::now_ms()) {
+                        tracing::debug!(%error, "cannot look at the registry for the moment");
+                    } else if !std::mem::replace(&mut failing, true) {
                         tracing::warn!(%error, "cannot look at the registry; reads go on from memory");
                     }
                 }

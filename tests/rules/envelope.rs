@@ -8,6 +8,8 @@ use temporal_registry::{
 };
 use temporalio_common::{data_converters::RawValue, protos::temporal::api::common::v1::Payload};
 
+use crate::world::cases;
+
 /// The recorded state of each version, oldest first.
 const RECORDED: [&str; STATE_VERSION as usize] = [include_str!("../fixtures/state-v1.json")];
 
@@ -52,6 +54,8 @@ fn a_state_that_contradicts_itself_is_found_out() {
     for (pointer, wrong, why) in [
         (format!("/slugs/{slug}/slug"), json!("other"), "holds what is called"),
         (format!("/slugs/{slug}/changed"), json!(0), "changed at 0"),
+        (format!("/slugs/{slug}/counter"), json!(u64::MAX), "more than a registry counts to"),
+        (format!("/slugs/{slug}/last_claimed_ms"), json!(i64::MIN), "more than a registry counts to"),
         (format!("/slugs/{slug}/changed"), json!(u64::MAX), "but the registry's revision is"),
         ("/revision".to_owned(), json!(1), "but the registry's revision is"),
         (format!("/slugs/{slug}/changed"), good["tombstones"][0][0].clone(), "like another"),
@@ -64,7 +68,7 @@ fn a_state_that_contradicts_itself_is_found_out() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
+    #![proptest_config(cases(64))]
 
     /// Bytes that were damaged on their way are refused or read as another state, but nothing worse happens.
     #[test]

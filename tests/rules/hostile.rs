@@ -13,7 +13,7 @@ use temporal_registry::{
     temporal::reference,
 };
 
-use crate::world::BEGIN_MS;
+use crate::world::{BEGIN_MS, cases};
 
 /// Words that mean something to whom this is sent.
 const WORDS: [&str; 40] = [
@@ -81,7 +81,7 @@ fn json() -> impl Strategy<Value = Value> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 96, ..ProptestConfig::default() })]
+    #![proptest_config(cases(96))]
 
     #[test]
     fn slugs_are_slugs(name in any::<String>()) {

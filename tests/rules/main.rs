@@ -3,6 +3,9 @@
 mod attributes;
 mod batches;
 mod bulk;
+#[path = "../../fuzz/checks.rs"]
+mod checks;
+mod corpora;
 mod envelope;
 mod fixtures;
 mod health;

@@ -11,7 +11,7 @@ use crate::{
     refusals::kind_of,
     replication::{assert_follows, catch_up},
     world::{
-        World, breaking, compatible, deregister, drain, enabled, renew, reserve, settle, standing,
+        World, breaking, cases, compatible, deregister, drain, enabled, renew, reserve, settle, standing,
         with_attributes, worker,
     },
 };
@@ -307,7 +307,7 @@ fn as_naive(world: &World) -> Naive {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 300, ..ProptestConfig::default() })]
+    #![proptest_config(cases(300))]
 
     #[test]
     fn the_rules_are_the_naive_rules(steps in vec(step(), 1..100)) {

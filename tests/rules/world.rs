@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use proptest::test_runner::Config as ProptestConfig;
 use serde_json::json;
 use temporal_registry::{
     registry::{
@@ -257,4 +258,12 @@ pub fn put(number: u32, created: bool, changed: bool) -> Outcome {
 
 pub fn told(verdict: &Verdict) -> (VerdictKind, u32) {
     (verdict.kind, verdict.revision)
+}
+
+/// So many random cases, or as many as `PROPTEST_CASES` says.
+pub fn cases(usual: u32) -> ProptestConfig {
+    match std::env::var_os("PROPTEST_CASES") {
+        Some(_) => ProptestConfig::default(),
+        None => ProptestConfig::with_cases(usual),
+    }
 }

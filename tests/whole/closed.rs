@@ -8,6 +8,7 @@ use tokio::process::Command;
 
 use crate::clients::SHORT_DEADLINE;
 use crate::harness::{Registry, Temporal, until, worker};
+use crate::link::{Link, Way};
 
 const AGAIN: &str = "started it again with";
 const GAVE: &str = "gave it the one of before";
@@ -53,16 +54,23 @@ async fn one_of_two_replicas_restarts_it_with_its_state() {
     let address = temporal.address();
     let (log_a, log_b) = (folder.path().join("a.log"), folder.path().join("b.log"));
     let logs = [log_a.as_path(), log_b.as_path()];
+    let links = [Link::to(&address).await, Link::to(&address).await];
     let three = [("TEMPORAL_REGISTRY__SLUGS__MAX_ENTRIES", "3")];
-    let a = Registry::start_logging(&address, &three, &log_a).await;
-    let b = Registry::start_logging(&address, &three, &log_b).await;
+    let a = Registry::start_logging(&links[0].address, &three, &log_a).await;
+    let b = Registry::start_logging(&links[1].address, &three, &log_b).await;
     a.must("/registry/workers", &worker("w", "q", 600, &["kept.v1"])).await;
     claim(&a, "kept-r1").await;
     let epoch = a.get("/registry/workers/w").await.body["epoch"].clone();
 
-    // Nobody writes: the replicas see it by themselves.
+    // Nobody writes: the replicas see it by themselves, and both in the same moment.
     let before = run_id(&a).await;
+    links.iter().for_each(|link| link.set(Way::Stalled));
+    for replica in [&a, &b] {
+        let asks = async || replica.get("/workflow-ids").await.headers.contains_key("x-registry-age-ms");
+        replica.until("it waits for an answer", asks).await;
+    }
     cli(&address, &["workflow", "terminate", "--workflow-id", "workflow-registry"]).await;
+    links.iter().for_each(|link| link.set(Way::Open));
     ready_in_another_run(&a, &before).await;
     ready_in_another_run(&b, &before).await;
     assert_eq!(said(&logs, AGAIN), 1, "exactly one restarts it and says so");

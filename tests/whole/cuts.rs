@@ -107,3 +107,60 @@ async fn registrations_and_starts_settle_once() {
     let workers = registry.get("/registry/workers?consistent=true").await.body;
     assert_eq!(workers["workers"].as_array().map(Vec::len), Some(6 * 8 + 1));
 }
+
+async fn counter(registry: &Registry, slug: &str) -> u64 {
+    let counters = registry.get("/workflow-ids?consistent=true").await.body;
+    let all = counters["slug_counters"].as_array().cloned().unwrap_or_default();
+    let found = all.iter().find(|counter| counter["slug"] == slug);
+    found.and_then(|found| found["counter"].as_u64()).unwrap_or(0)
+}
+
+/// No key is sent along: that a batch is sent again until it is answered, and counts once, is the registry's own doing.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_batch_whose_answer_is_lost_counts_once() {
+    let temporal = Temporal::start().await;
+    let patient = ("TEMPORAL_REGISTRY__LIMITS__WRITE_DEADLINE_SECONDS", "120");
+    // The first to come runs the registry workflow, and nothing is wrong with its link.
+    let near = Arc::new(Registry::start_with(&temporal.address(), &[patient]).await);
+    let link = Link::to(&temporal.address()).await;
+    let far = Arc::new(Registry::start_with(&link.address, &[patient]).await);
+    let claim = |of: &Arc<Registry>, slug: &'static str| {
+        let registry = of.clone();
+        tokio::spawn(async move {
+            let claimed = registry.must("/workflow-ids/claim", &json!({"name": slug})).await;
+            claimed["counter"].as_u64().expect("a number")
+        })
+    };
+    let places = watch::channel(vec![near.url.clone()]).0;
+    let keyed = async || {
+        settle(&near.http, &places, "/workflow-ids/claim", &json!({"name": "kept"}), "kept").await.body
+    };
+    let kept = keyed().await;
+    let mut told = Vec::new();
+    for is_handed_over in [false, true] {
+        link.set(Way::Mute);
+        let waiting: Vec<_> = (0..8).map(|_| claim(&far, "lost")).collect();
+        let before = told.len() as u64;
+        until("a batch is applied and not answered", Duration::from_secs(30), async || {
+            counter(&near, "lost").await > before
+        })
+        .await;
+        if is_handed_over {
+            let run_id = async || near.get("/registry/status").await.body["run_id"].clone();
+            let first = run_id().await;
+            until("a hand-over", Duration::from_secs(50), async || {
+                let many: Vec<_> = (0..256).map(|_| claim(&near, "filler")).collect();
+                futures::future::try_join_all(many).await.expect("claims");
+                run_id().await != first
+            })
+            .await;
+            assert_eq!(keyed().await, kept, "a key is good beyond a hand-over");
+        }
+        link.cut();
+        link.set(Way::Open);
+        told.extend(futures::future::try_join_all(waiting).await.expect("every claim is answered"));
+    }
+    told.sort_unstable();
+    assert_eq!(told, (1..=16).collect::<Vec<u64>>(), "numbers were skipped or given twice");
+    assert_eq!(counter(&far, "lost").await, 16);
+}

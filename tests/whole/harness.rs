@@ -104,17 +104,28 @@ impl Registry {
 
     /// The same, with more arguments too.
     pub async fn start_as(temporal: &str, arguments: &[&str], env: &[(&str, &str)]) -> Self {
-        Self::launch(temporal, arguments, env, Stdio::inherit()).await
+        Self::launch(&program(), temporal, arguments, env, Stdio::inherit()).await
+    }
+
+    /// Another program than the one under test, with its log at the end of a file.
+    pub async fn start_program(program: &Path, temporal: &str, env: &[(&str, &str)], log: &Path) -> Self {
+        let log = std::fs::File::options().create(true).append(true).open(log).expect("a log file");
+        Self::launch(program, temporal, &[], env, log.into()).await
     }
 
     /// The same, with its log in a file.
     pub async fn start_logging(temporal: &str, env: &[(&str, &str)], log: &Path) -> Self {
-        let log = std::fs::File::create(log).expect("a log file");
-        Self::launch(temporal, &[], env, log.into()).await
+        Self::start_program(&program(), temporal, env, log).await
     }
 
-    async fn launch(temporal: &str, arguments: &[&str], env: &[(&str, &str)], log: Stdio) -> Self {
-        let mut command = Command::new(program());
+    async fn launch(
+        program: &Path,
+        temporal: &str,
+        arguments: &[&str],
+        env: &[(&str, &str)],
+        log: Stdio,
+    ) -> Self {
+        let mut command = Command::new(program);
         command.args(["serve", "--port", "0", "--temporal-address", temporal]).args(arguments);
         // Whatever this user's own profile says is no part of a test.
         command.env("TEMPORAL_CONFIG_FILE", "/dev/null");
@@ -188,9 +199,14 @@ impl Registry {
         ended.expect("it stops within 40 s").expect("an exit status")
     }
 
+    /// Its process id.
+    pub fn process_id(&self) -> u32 {
+        self.child.id().expect("it runs")
+    }
+
     /// Resident memory in bytes.
     pub fn resident_bytes(&self) -> u64 {
-        let statm = std::fs::read_to_string(format!("/proc/{}/statm", self.child.id().expect("it runs")));
+        let statm = std::fs::read_to_string(format!("/proc/{}/statm", self.process_id()));
         let pages = statm.expect("its memory").split(' ').nth(1).and_then(|p| p.parse::<u64>().ok());
         pages.expect("a page count") * 4096
     }

@@ -16,6 +16,8 @@ pub enum Way {
     Slow(Duration),
     /// They wait, and so does who sent them.
     Stalled,
+    /// Requests pass, answers wait.
+    Mute,
     /// Connections are cut, and new ones are refused.
     Gone,
 }
@@ -81,17 +83,24 @@ async fn carry(near: TcpStream, there: String, (way, mut cuts): Watched) {
     cuts.mark_unchanged();
     let ((near_in, near_out), (far_in, far_out)) = (near.into_split(), far.into_split());
     tokio::select! {
-        () = pump(near_in, far_out, way.clone()) => {}
-        () = pump(far_in, near_out, way) => {}
+        // What waits when a connection is cut never arrives.
+        biased;
         _ = cuts.changed() => {}
         _ = gone.wait_for(|way| *way == Way::Gone) => {}
+        () = pump(near_in, far_out, way.clone(), |way| way != Way::Stalled) => {}
+        () = pump(far_in, near_out, way, |way| ![Way::Stalled, Way::Mute].contains(&way)) => {}
     }
 }
 
-async fn pump(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, mut way: watch::Receiver<Way>) {
+async fn pump(
+    mut from: OwnedReadHalf,
+    mut to: OwnedWriteHalf,
+    mut way: watch::Receiver<Way>,
+    passes: fn(Way) -> bool,
+) {
     let mut bytes = vec![0; 64 * 1024];
     while let Ok(count @ 1..) = from.read(&mut bytes).await {
-        let Ok(now) = way.wait_for(|way| *way != Way::Stalled).await.map(|way| *way) else { return };
+        let Ok(now) = way.wait_for(|way| passes(*way)).await.map(|way| *way) else { return };
         if let Way::Slow(late) = now {
             tokio::time::sleep(late).await;
         }

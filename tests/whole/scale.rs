@@ -55,6 +55,12 @@ async fn it_never_fills_up() {
     })
     .await;
     let claims = began.elapsed();
+    // All were answered, so that each counted once, whatever run it met as that handed over.
+    let counters = registry.get("/workflow-ids").await.body;
+    let counters = counters["slug_counters"].as_array().expect("counters");
+    assert_eq!(counters.len(), 500);
+    let odd = counters.iter().find(|counter| counter["counter"] != 100);
+    assert!(odd.is_none(), "{odd:?} instead of 100");
     let began = Instant::now();
     all(&registry, 20_000, 256, |n| {
         let (id, build) = (format!("w-{}", n % 1_000), n / 1_000);
