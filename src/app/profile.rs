@@ -36,10 +36,10 @@ pub fn profile(environment: &BTreeMap<String, String>) -> Result<Profile, Config
         let message = error.to_string().lines().next().unwrap_or_default().to_owned();
         refusal(place.clone(), message, allowed)
     })?;
-    let name = given(NAME_VARIABLE);
-    match (config.profiles.remove(name.map_or(DEFAULT_PROFILE, |name| name)), name) {
+    let name = given(NAME_VARIABLE).map(String::as_str);
+    match (config.profiles.remove(name.unwrap_or(DEFAULT_PROFILE)), name) {
         (Some(profile), _) => {
-            let name = name.map_or(DEFAULT_PROFILE, |name| name);
+            let name = name.unwrap_or(DEFAULT_PROFILE);
             Ok(Profile { source: format!("profile {name:?} of {place}"), values: values(profile) })
         }
         (None, None) => Ok(Profile::default()),
