@@ -77,7 +77,7 @@ impl Replica {
         let deadline = options.write_deadline;
         let ledger = Ledger::start(link.clone(), mirror.clone(), keeper.clone(), deadline, metrics.clone());
         let started = Command::ServiceStarted { process_id: identity, limits: options.limits };
-        ledger.submit(&started).await?;
+        announce(&ledger, &started).await?;
         let keeping = keeper.clone();
         tokio::spawn(async move { keeping.follow().await });
         let pollers = Arc::new(Pollers::new(link.clone(), mirror.clone()));
@@ -113,6 +113,19 @@ async fn bring_up(keeper: &Keeper, mirror: &Mirror) -> Result<(), CallError> {
         return Ok(());
     }
     Err(CallError::Unanswered("the registry workflow does not show its state yet".to_owned()))
+}
+
+/// Tells the registry that this replica is there; on a busy machine that may take longer than a caller would wait.
+async fn announce(ledger: &Ledger, started: &Command) -> Result<(), WriteError> {
+    let deadline = tokio::time::Instant::now() + UP_WITHIN;
+    loop {
+        match ledger.submit(started).await {
+            Ok(_) => return Ok(()),
+            Err(error) if tokio::time::Instant::now() > deadline => return Err(error),
+            Err(error) => tracing::debug!(%error, "this replica is not announced yet"),
+        }
+        tokio::time::sleep(PAUSE).await;
+    }
 }
 
 /// Tells the registry how large its state is when packed, whenever it grew: packing is too slow for the workflow.
