@@ -70,11 +70,8 @@ advisories: $(CARGO_DENY)
 $(CURDIR)/.tools/bin/cargo-deny:
 	CARGO_PROFILE_DEV_DEBUG=0 cargo install cargo-deny --debug --locked --version $(CARGO_DENY_VERSION) --root $(CURDIR)/.tools
 
-# As in a release: there the SDK only logs what ends a process that is built for debugging.
-AS_RELEASED := --config 'profile.dev.package.temporalio-sdk-core.debug-assertions=false'
-
 record soak capacity: tools
-	cargo build --locked $(AS_RELEASED) --bin temporal-registry --example proof
+	cargo build --locked --bin temporal-registry --example proof
 	target/debug/examples/proof $@
 
 # The earlier release is built here too, under a version of its own, so that Cargo can tell what belongs to which.
@@ -87,9 +84,9 @@ upgrade: tools
 	sed -i '0,/^version = .*/s//version = "0.0.0"/' $(EARLIER)/source/Cargo.toml
 	sed -i '/^name = "temporal-registry"/{n;s/.*/version = "0.0.0"/}' $(EARLIER)/source/Cargo.lock
 	cd $(EARLIER)/source && CARGO_TARGET_DIR=$(CURDIR)/target cargo build --locked --bin temporal-registry \
-	  --config 'profile.dev.opt-level=0' --config 'profile.dev.package."*".opt-level=1' $(AS_RELEASED)
+	  --config 'profile.dev.opt-level=0' --config 'profile.dev.package."*".opt-level=1'
 	cp target/debug/temporal-registry $(EARLIER)/temporal-registry
-	cargo build --locked $(AS_RELEASED) --bin temporal-registry --example proof
+	cargo build --locked --bin temporal-registry --example proof
 	OLD=$(EARLIER)/temporal-registry target/debug/examples/proof upgrade
 
 # Begins with what is kept in fuzz/corpus; what it finds beside crashes goes to fuzz/found.

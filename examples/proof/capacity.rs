@@ -93,7 +93,7 @@ pub async fn run() -> anyhow::Result<()> {
             .await,
         );
     }
-    let loaded = (registry.get("/registry/status").await.body, registry.resident_bytes());
+    let loaded = (registry.get("/registry/status").await.body, registry.taken_bytes());
     anyhow::ensure!(registry.stop().await.success(), "it does not stop properly");
     let began = Instant::now();
     let registry = Registry::start(&temporal.address()).await;
@@ -112,7 +112,7 @@ pub async fn run() -> anyhow::Result<()> {
     println!(
         "| memory before the restart, after it | {} MiB, {} MiB |",
         loaded.1 >> 20,
-        registry.resident_bytes() >> 20
+        registry.taken_bytes() >> 20
     );
     println!("| restarted and ready | {restarted:.1?} |");
     for (what, (count, slowest)) in ["types", "workers", "counters"].iter().zip(&listed) {

@@ -19,7 +19,7 @@ const GROWTH_BYTES: u64 = 24 << 20;
 const AWAY_EVERY: usize = 40;
 
 struct Sample {
-    resident_bytes: u64,
+    taken_bytes: u64,
     state_bytes: u64,
     run_id: String,
 }
@@ -27,7 +27,7 @@ struct Sample {
 async fn sample(registry: &Registry) -> Sample {
     let status = registry.get("/registry/status").await.body;
     Sample {
-        resident_bytes: registry.resident_bytes(),
+        taken_bytes: registry.taken_bytes(),
         state_bytes: status["state_bytes"].as_u64().unwrap_or(0),
         run_id: status["run_id"].as_str().unwrap_or_default().to_owned(),
     }
@@ -92,8 +92,7 @@ pub async fn run() -> anyhow::Result<()> {
     working.await?;
     let (_, lost) = putting.await?;
     let quarter = samples.len() / 4;
-    let mean =
-        |part: &[Sample]| part.iter().map(|s| s.resident_bytes).sum::<u64>() / part.len().max(1) as u64;
+    let mean = |part: &[Sample]| part.iter().map(|s| s.taken_bytes).sum::<u64>() / part.len().max(1) as u64;
     let (early, late) = (mean(&samples[quarter..2 * quarter]), mean(&samples[3 * quarter..]));
     let done = counts.done.load(Relaxed) + claims as u64;
     println!("\n| {:25} | {:>12} |\n|{:-<27}|{:->14}|", "soak", format!("{minutes} min"), "", "");
@@ -109,7 +108,7 @@ pub async fn run() -> anyhow::Result<()> {
         ("cuts", cuts as u64),
         ("away for a minute", aways),
         ("200 claims at worst, ms", slowest.as_millis() as u64),
-        ("memory at start, KiB", samples.first().map_or(0, |s| s.resident_bytes) >> 10),
+        ("memory at start, KiB", samples.first().map_or(0, |s| s.taken_bytes) >> 10),
         ("memory, 2nd quarter, KiB", early >> 10),
         ("memory, last quarter, KiB", late >> 10),
         ("state bytes", samples.last().map_or(0, |s| s.state_bytes)),

@@ -204,11 +204,12 @@ impl Registry {
         self.child.id().expect("it runs")
     }
 
-    /// Resident memory in bytes.
-    pub fn resident_bytes(&self) -> u64 {
-        let statm = std::fs::read_to_string(format!("/proc/{}/statm", self.process_id()));
-        let pages = statm.expect("its memory").split(' ').nth(1).and_then(|p| p.parse::<u64>().ok());
-        pages.expect("a page count") * 4096
+    /// Resident memory in bytes but for the program itself: an unoptimised build has 60 MB of code, a release half of it.
+    pub fn taken_bytes(&self) -> u64 {
+        let statm =
+            std::fs::read_to_string(format!("/proc/{}/statm", self.process_id())).expect("its memory");
+        let pages: Vec<u64> = statm.split(' ').filter_map(|pages| pages.trim().parse().ok()).collect();
+        (pages[1] - pages[2]) * 4096
     }
 }
 

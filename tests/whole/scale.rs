@@ -9,8 +9,8 @@ use serde_json::{Value, json};
 
 use crate::harness::{Registry, Temporal, worker};
 
-/// Memory that a replica may take, in bytes.
-const RESIDENT_BYTES_MAX: u64 = 100 * 1024 * 1024;
+/// Memory that a replica may take, in bytes, beside that of the program itself: a release stays below 100 MiB in all.
+const TAKEN_BYTES_MAX: u64 = 64 * 1024 * 1024;
 
 /// Sends many requests, some at once; every answer must be a success.
 async fn all(
@@ -83,13 +83,13 @@ async fn it_never_fills_up() {
     let runs = watched.await.expect("the watcher");
     println!(
         "50,000 claims in {claims:.1?}, 20,000 registrations in {registrations:.1?}, 100,000 heartbeats in \
-         {heartbeats:.1?}; {} runs seen, longest {events} events, {} MiB resident",
+         {heartbeats:.1?}; {} runs seen, longest {events} events, {} MiB taken",
         runs.len(),
-        registry.resident_bytes() >> 20
+        registry.taken_bytes() >> 20
     );
     assert!(runs.len() >= 3, "fewer than two hand-overs: {runs:?}");
     assert!(events < 10_000, "a run reached {events} events");
-    assert!(registry.resident_bytes() < RESIDENT_BYTES_MAX, "{} bytes resident", registry.resident_bytes());
+    assert!(registry.taken_bytes() < TAKEN_BYTES_MAX, "{} bytes taken", registry.taken_bytes());
 }
 
 /// A workflow task that takes longer than its timeout is tried again for ever, so that replaying must stay well below it.
