@@ -106,7 +106,7 @@ impl Trace {
         let peer = request.extensions().get::<ConnectInfo<SocketAddr>>();
         Self {
             edge,
-            request_id: sane_id(request.headers()).unwrap_or_else(|| new_id()),
+            request_id: sane_id(request.headers()).unwrap_or_else(new_id),
             trace_id: None,
             method: request.method().clone(),
             // Only routes of ours become labels, never what a caller makes up.
