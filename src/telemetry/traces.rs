@@ -1,5 +1,6 @@
 //! Traces over OTLP (gRPC). Off unless configured, and then nothing here costs more than one load from memory.
 
+use std::collections::HashMap;
 use std::sync::OnceLock;
 use std::time::Duration;
 
@@ -128,6 +129,14 @@ pub fn answered(span: &Span, method: &str, route: &str, status: u16) {
     if status >= 500 {
         span.set_status(Status::error(status.to_string()));
     }
+}
+
+/// The headers of W3C trace context for what the current span starts elsewhere; none when it is not traced.
+pub fn passed_on() -> Option<HashMap<String, String>> {
+    TRACER.get()?;
+    let mut carrier = HashMap::new();
+    TraceContextPropagator::new().inject_context(&Span::current().context(), &mut carrier);
+    carrier.contains_key("traceparent").then_some(carrier)
 }
 
 /// Notes a call to another service that has just ended, as a child of the current span. Outside of a span that is

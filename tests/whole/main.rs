@@ -23,5 +23,6 @@ mod runners;
 mod scale;
 mod schedules;
 mod tasks;
+mod traced;
 mod transfer;
 mod waits;

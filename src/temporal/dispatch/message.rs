@@ -1,11 +1,12 @@
 //! A start in Temporal's words.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use prost_wkt_types::Duration as ProtoDuration;
 use serde_json::Value;
 use temporalio_common::protos::temporal::api::{
-    common::v1::{Memo, Payloads, RetryPolicy as ProtoRetryPolicy, WorkflowType},
+    common::v1::{Header, Memo, Payloads, RetryPolicy as ProtoRetryPolicy, WorkflowType},
     enums::v1::{TaskQueueKind, WorkflowIdConflictPolicy, WorkflowIdReusePolicy},
     taskqueue::v1::TaskQueue,
     workflowservice::v1::{SignalWithStartWorkflowExecutionRequest, StartWorkflowExecutionRequest},
@@ -14,6 +15,7 @@ use temporalio_common::protos::temporal::api::{
 use super::{is_ours_to_choose, resolve::Resolved};
 use crate::{
     seams::{IdConflict, IdReuse, RetryPolicy, StartRequest},
+    telemetry::traces,
     temporal::{codec, connection::Link},
 };
 
@@ -52,6 +54,7 @@ impl Message {
             retry_policy: request.retry_policy.as_ref().map(retry_policy),
             memo: (!request.memo.is_empty()).then(|| Memo { fields: memo.collect() }),
             search_attributes: (!attributes.indexed_fields.is_empty()).then(|| attributes.clone()),
+            header: traces::passed_on().map(trace_header),
             ..StartWorkflowExecutionRequest::default()
         };
         let signal = request.signal.as_ref().map(|signal| (signal.name.clone(), payloads(&signal.arguments)));
@@ -118,9 +121,18 @@ impl Message {
             memo: start.memo,
             search_attributes: start.search_attributes,
             workflow_start_delay: start.workflow_start_delay,
+            header: start.header,
             ..SignalWithStartWorkflowExecutionRequest::default()
         })
     }
+}
+
+/// Where the tracing interceptors of Temporal's SDKs look for the trace a run is part of.
+const TRACE_HEADER: &str = "_tracer-data";
+
+fn trace_header(carrier: HashMap<String, String>) -> Header {
+    let carrier = Value::Object(carrier.into_iter().map(|(name, value)| (name, value.into())).collect());
+    Header { fields: [(TRACE_HEADER.to_owned(), codec::of_value(&carrier))].into() }
 }
 
 /// Arguments as plain JSON payloads.
