@@ -38,7 +38,7 @@ $(STAMP): requirements-dev.txt
 	touch $@
 
 dev: tools
-	cargo run -- dev
+	cargo run --locked -- dev
 
 # Whatever the tests say, no process of theirs may be left behind. Most of them wait most of the time: more at once than
 # there are cores.
