@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use temporalio_common::{
@@ -34,6 +34,10 @@ pub const FRESH_FOR_MS: i64 = 5_000;
 pub const HISTORY_EVENTS_MAX: i64 = 51_200;
 /// Bytes of history at which Temporal ends a run, unless its server is configured otherwise.
 pub const HISTORY_BYTES_MAX: i64 = 50 * 1024 * 1024;
+
+/// How long a question waits for those of other replicas, and how often it tries.
+const TURN_WITHIN: Duration = Duration::from_secs(2);
+const TURN_AGAIN: Duration = Duration::from_millis(25);
 
 /// This replica's view of the registry.
 pub struct Mirror {
@@ -260,7 +264,16 @@ impl Reads for Mirror {
     }
 
     async fn catch_up(&self) -> Result<(), Unanswered> {
-        self.complete().await.map_err(|error| Unanswered(error.to_string()))
+        // Temporal keeps one question at a time for a run that is at work. That of another replica is soon answered.
+        let give_up = Instant::now() + TURN_WITHIN;
+        loop {
+            match self.complete().await {
+                Err(CallError::Exhausted(_)) if Instant::now() < give_up => {
+                    tokio::time::sleep(TURN_AGAIN).await;
+                }
+                outcome => return outcome.map_err(|error| Unanswered(error.to_string())),
+            }
+        }
     }
 
     async fn reached(&self, revision: u64, within: Duration) -> Result<(), Unanswered> {

@@ -103,6 +103,24 @@ async fn a_write_by_one_is_seen_by_the_others() {
     }
 }
 
+/// Temporal keeps one query at a time for a workflow that is at work.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn consistent_reads_wait_their_turn() {
+    let temporal = Temporal::start().await;
+    let replicas: [Registry; 3] = several(&temporal.address()).await;
+    let urls = replicas.iter().map(|replica| replica.url.clone()).collect();
+    let claimers = Claimers::start(&Arc::new(watch::channel(urls).0), 12, 2);
+    claimers.more(100).await;
+    let reading = replicas.iter().map(async |replica| {
+        for _ in 0..100 {
+            let read = replica.get("/registry/workflows?consistent=true").await;
+            assert_eq!(read.status, 200, "{}", read.body);
+        }
+    });
+    futures::future::join_all(reading).await;
+    claimers.checked().await;
+}
+
 /// Temporal keeps the tasks of a workflow for the replica that runs it, and would for ten seconds after that one died.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_idle_registry_is_taken_over_at_once() {
