@@ -15,6 +15,10 @@ use table::Table;
 /// How long each row is measured, in seconds; `SECONDS` in the environment overrides it.
 const SECONDS: u64 = 5;
 
+/// That of the registry, so that the bare server and the clients have it too.
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).filter(|a| a != "--bench").collect();

@@ -74,11 +74,11 @@ pub async fn serve(
         fleet: state.fleet.clone(),
         readiness: state.readiness.clone(),
     };
-    let router = http::router(state.clone(), door(&settings, stop.clone())?).map_err(anyhow::Error::msg)?;
+    let door = http::router(state.clone(), door(&settings, stop.clone())?).map_err(anyhow::Error::msg)?;
     tokio::spawn(static_workers.register(state));
     tokio::spawn(gauges.run());
     let handle = Handle::new();
-    let serving = serve_on(listener, router, certificates, handle.clone());
+    let serving = serve_on(listener, door, certificates, handle.clone());
     let mut serving = tokio::spawn(serving);
     tracing::info!(%address, "listening");
     listening(format!("{scheme}://{address}"));
@@ -180,7 +180,6 @@ fn state(settings: &Settings, replica: &Replica, stop: &CancellationToken) -> Ap
         fleet,
         queues: replica.pollers.clone(),
         own_queue: settings.registry.task_queue.as_str().into(),
-        answers: Arc::default(),
     })
 }
 

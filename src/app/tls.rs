@@ -1,37 +1,38 @@
 //! Listening: plain HTTP, or HTTPS with certificates that are read again when their files change.
 
 use std::convert::Infallible;
+use std::future::ready;
 use std::io;
-use std::net::{SocketAddr, TcpListener};
+use std::net::TcpListener;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
-use axum::Router;
 use axum_server::{Handle, tls_rustls::RustlsConfig};
 use rustls::{
     RootCertStore, ServerConfig,
     pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
     server::WebPkiClientVerifier,
 };
+use tower::service_fn;
 
-use crate::config::ServerTls;
+use crate::{config::ServerTls, http::FrontDoor};
 
 /// How often the files are looked at.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
 
-/// Serves a router until `handle` says otherwise: HTTPS when there are certificates, else HTTP. HTTP/1.1 and HTTP/2 both.
+/// Serves until `handle` says otherwise: HTTPS when there are certificates, else HTTP. HTTP/1.1 and HTTP/2 both.
 ///
 /// # Errors
 /// When the listener fails.
 pub async fn serve_on(
     listener: TcpListener,
-    router: Router,
+    door: FrontDoor,
     certificates: Option<Certificates>,
     handle: Handle,
 ) -> io::Result<()> {
-    let service = router.into_make_service_with_connect_info::<SocketAddr>();
+    let service = service_fn(move |peer| ready(Ok::<_, Infallible>(door.for_peer(peer))));
     let Some(certificates) = certificates else {
         return axum_server::from_tcp(listener).handle(handle).serve(service).await;
     };

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use axum::body::Bytes;
-use axum::extract::Request;
-use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use lru::LruCache;
 use parking_lot::Mutex;
@@ -12,10 +12,12 @@ use serde::Serialize;
 
 use super::code::Code;
 use super::etag::ETag;
+use super::fresh;
+use super::gate::{Gate, caller};
 use super::problem::Problem;
 use super::serving::Serving;
 use super::state::AppState;
-use crate::{clock, view::View};
+use crate::{clock, seams::Reads, view::View};
 
 /// For how long an answer is given again, in milliseconds: time itself changes the health of workers.
 const GOOD_FOR_MS: i64 = 100;
@@ -24,11 +26,18 @@ const GOOD_FOR_MS: i64 = 100;
 const KEPT_BYTES_MAX: usize = 8 * 1024 * 1024;
 
 /// What was rendered, by the path and query it was asked for with.
-pub struct Answers(Mutex<Shelf>);
+pub(super) struct Answers(Mutex<Shelf>);
 
 struct Shelf {
-    kept: LruCache<String, Arc<Rendered>>,
+    kept: LruCache<String, Kept>,
     bytes: usize,
+}
+
+/// An answer, and the gate that whoever wants it has to pass.
+#[derive(Clone)]
+struct Kept {
+    gate: Arc<Gate>,
+    answer: Arc<Rendered>,
 }
 
 impl Default for Answers {
@@ -38,7 +47,7 @@ impl Default for Answers {
 }
 
 /// An answer, and what it was rendered from.
-struct Rendered {
+pub(super) struct Rendered {
     revision: u64,
     generation: u64,
     at_ms: i64,
@@ -50,7 +59,8 @@ struct Rendered {
 impl Rendered {
     fn to(&self, headers: &HeaderMap) -> Result<Response, Problem> {
         let tag = (header::ETAG, self.tag_header.clone());
-        if self.tag.is_known_to(headers)? {
+        let is_the_same = || headers.get(header::IF_NONE_MATCH) == Some(&self.tag_header);
+        if is_the_same() || self.tag.is_known_to(headers)? {
             return Ok((StatusCode::NOT_MODIFIED, [tag]).into_response());
         }
         let json = (header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
@@ -59,31 +69,38 @@ impl Rendered {
 }
 
 impl Answers {
-    /// The answer to a GET that was rendered a moment ago and still holds: not of an older revision than this, and of
-    /// this generation of the view.
-    pub(super) fn again(
-        &self,
-        request: &Request,
-        revision: u64,
-        generation: u64,
-    ) -> Option<Result<Response, Problem>> {
-        let now_ms = clock::now_ms();
-        let holds = |answer: &&Arc<Rendered>| {
-            let is_young = (0..GOOD_FOR_MS).contains(&(now_ms - answer.at_ms));
-            is_young && answer.revision >= revision && answer.generation == generation
-        };
-        let answer = self.0.lock().kept.get(key(request.uri())).filter(holds).cloned();
-        answer.map(|answer| answer.to(request.headers()))
+    /// The answer to a GET without a body that was rendered a moment ago and still holds. None when there is none, or
+    /// when the request wants a view that may have to be waited for: it goes the long way then.
+    pub fn again(&self, request: &Parts, reads: &dyn Reads) -> Option<Result<Response, Problem>> {
+        if request.method != Method::GET {
+            return None;
+        }
+        let kept = self.0.lock().kept.get(key(&request.uri)).cloned()?;
+        // The view only moves forward, so a read is at least as new as the view before it.
+        let (revision, generation) = (reads.view().revision, reads.generation());
+        let answer = &kept.answer;
+        let is_young = (0..GOOD_FOR_MS).contains(&(clock::now_ms() - answer.at_ms));
+        let holds = is_young && answer.revision >= revision && answer.generation == generation;
+        if !holds || !fresh::Wanted::read(request).is_ok_and(|wanted| wanted.is_met_by(revision)) {
+            return None;
+        }
+        kept.gate.note(&request.method);
+        Some(kept.given(request).map(|mut response| {
+            fresh::stamp(reads, revision, &mut response);
+            response
+        }))
     }
 
-    fn keep(&self, key: &str, answer: &Arc<Rendered>) {
-        let weight = |key: &str, answer: &Rendered| key.len() + answer.body.len();
-        if weight(key, answer) > KEPT_BYTES_MAX {
+    /// Keeps an answer for those who ask the same at the same gate.
+    pub fn keep(&self, uri: &Uri, answer: Arc<Rendered>, gate: Arc<Gate>) {
+        let weight = |key: &str, kept: &Kept| key.len() + kept.answer.body.len();
+        let (key, kept) = (key(uri), Kept { gate, answer });
+        if weight(key, &kept) > KEPT_BYTES_MAX {
             return;
         }
         let mut shelf = self.0.lock();
-        shelf.bytes += weight(key, answer);
-        if let Some((key, before)) = shelf.kept.push(key.to_owned(), answer.clone()) {
+        shelf.bytes += weight(key, &kept);
+        if let Some((key, before)) = shelf.kept.push(key.to_owned(), kept) {
             shelf.bytes -= weight(&key, &before);
         }
         while shelf.bytes > KEPT_BYTES_MAX
@@ -94,15 +111,24 @@ impl Answers {
     }
 }
 
+impl Kept {
+    fn given(&self, request: &Parts) -> Result<Response, Problem> {
+        let Gate { policy, shared, .. } = &*self.gate;
+        if let Some(role) = policy.role {
+            caller(*policy, role, shared, &request.method, &request.headers)?;
+        }
+        self.answer.to(&request.headers)
+    }
+}
+
 fn key(uri: &Uri) -> &str {
     uri.path_and_query().map_or("", |key| key.as_str())
 }
 
-/// Answers a GET with what `render` makes of the view, and keeps it for those who ask the same. It may depend on nothing
-/// but the view and `uri`. 304 when the client has it already.
+/// Answers a GET with what `render` makes of the view; the gate keeps it for those who ask the same. It may depend on
+/// nothing but the view and the path and query. 304 when the client has it already.
 pub(super) fn answer<T: Serialize>(
     state: &AppState,
-    uri: &Uri,
     headers: &HeaderMap,
     render: impl for<'v> FnOnce(&'v View, &Serving<'v>) -> Result<(ETag, T), Problem>,
 ) -> Result<Response, Problem> {
@@ -114,7 +140,8 @@ pub(super) fn answer<T: Serialize>(
     let body = serde_json::to_vec(&body)
         .map_err(|_| Problem::new(Code::Internal, "the answer could not be rendered"))?;
     let (revision, tag_header, body) = (view.revision, tag.header(), Bytes::from(body));
-    let answer = Arc::new(Rendered { revision, generation, at_ms, tag, tag_header, body });
-    state.answers.keep(key(uri), &answer);
-    answer.to(headers)
+    let rendered = Arc::new(Rendered { revision, generation, at_ms, tag, tag_header, body });
+    let mut response = rendered.to(headers)?;
+    response.extensions_mut().insert(rendered);
+    Ok(response)
 }

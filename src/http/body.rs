@@ -3,6 +3,7 @@
 use axum::body::Bytes;
 use axum::extract::{FromRequest, Request};
 use axum::http::header;
+use http_body_util::BodyExt;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use utoipa::ToSchema;
@@ -25,8 +26,8 @@ pub struct OptionalJson<T>(pub T);
 impl<S: Send + Sync, T: DeserializeOwned + ToSchema + 'static> FromRequest<S> for ApiJson<T> {
     type Rejection = Problem;
 
-    async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
-        let body = bytes(request, state).await?;
+    async fn from_request(request: Request, _: &S) -> Result<Self, Problem> {
+        let body = bytes(request).await?;
         parse(&body).map(Self)
     }
 }
@@ -34,15 +35,15 @@ impl<S: Send + Sync, T: DeserializeOwned + ToSchema + 'static> FromRequest<S> fo
 impl<S: Send + Sync, T: DeserializeOwned + Default + ToSchema + 'static> FromRequest<S> for OptionalJson<T> {
     type Rejection = Problem;
 
-    async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
-        let body = bytes(request, state).await?;
+    async fn from_request(request: Request, _: &S) -> Result<Self, Problem> {
+        let body = bytes(request).await?;
         let absent = matches!(body.trim_ascii(), b"" | b"null");
         if absent { Ok(Self(T::default())) } else { parse(&body).map(Self) }
     }
 }
 
 /// The body, which the gate has read and bounded already.
-async fn bytes<S: Send + Sync>(request: Request, state: &S) -> Result<Bytes, Problem> {
+async fn bytes(request: Request) -> Result<Bytes, Problem> {
     let content_types = request.headers().get_all(header::CONTENT_TYPE);
     if !content_types.iter().all(|content_type| is_json(content_type.as_bytes())) {
         return Err(Problem::new(Code::UnsupportedMediaType, "send the body as application/json"));
@@ -52,7 +53,7 @@ async fn bytes<S: Send + Sync>(request: Request, state: &S) -> Result<Bytes, Pro
         return Err(Problem::new(Code::UnsupportedMediaType, "send the body without a Content-Encoding"));
     }
     let unread = |_| Problem::invalid_at(&["body"], "the body could not be read", "incomplete");
-    Bytes::from_request(request, state).await.map_err(unread)
+    Ok(request.into_body().collect().await.map_err(unread)?.to_bytes())
 }
 
 /// `application/json`, or any type with the suffix `+json`; parameters do not matter.
@@ -68,13 +69,19 @@ fn parse<T: DeserializeOwned + ToSchema + 'static>(body: &[u8]) -> Result<T, Pro
             .with("line", error.line())
             .with("column", error.column())
     })?;
-    shaped(value)
+    check::<T>(&value)?;
+    // Reading it once more is quicker than taking the value apart, which is left for telling what is wrong.
+    serde_json::from_slice(body).or_else(|_| typed("body", value))
 }
 
 /// The typed value of a body that is JSON already.
 pub(super) fn shaped<T: DeserializeOwned + ToSchema + 'static>(value: Value) -> Result<T, Problem> {
-    Shape::of::<T>(shape::schema_of::<T>)?.check("body", &value)?;
+    check::<T>(&value)?;
     typed("body", value)
+}
+
+fn check<T: ToSchema + 'static>(value: &Value) -> Result<(), Problem> {
+    Shape::of::<T>(shape::schema_of::<T>)?.check("body", value)
 }
 
 /// The typed value; what the schema cannot say (number ranges, own parsers) is reported in the same way.

@@ -1,7 +1,7 @@
 //! GET /registry/workflows: the whole catalogue, or what one looks for in it.
 
 use axum::extract::State;
-use axum::http::{HeaderMap, Uri};
+use axum::http::HeaderMap;
 use axum::response::Response;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
@@ -78,10 +78,9 @@ struct WorkflowList {
 async fn list_workflows(
     State(state): State<AppState>,
     ApiQuery(filter): ApiQuery<WorkflowFilter>,
-    uri: Uri,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    answer(&state, &uri, &headers, |view, serving| list(&filter, view, serving))
+    answer(&state, &headers, |view, serving| list(&filter, view, serving))
 }
 
 fn list<'v>(

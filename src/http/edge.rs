@@ -5,14 +5,12 @@ use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
-use axum::extract::{ConnectInfo, MatchedPath, Request, State};
-use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
-use axum::middleware::Next;
-use axum::response::{IntoResponse, Response};
-use tracing::{Instrument, field::Empty, info, info_span, warn};
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, header};
+use axum::response::Response;
+use tracing::{Instrument, Span, field::Empty, info, info_span, warn};
 
 use super::code::Code;
-use super::loopback;
 use super::service::Metrics;
 use crate::{clock, telemetry::traces};
 
@@ -24,12 +22,13 @@ tokio::task_local! {
 
 /// The id of the request being answered; empty outside of one.
 pub fn request_id() -> String {
-    TRACE.try_with(|trace| trace.request_id.clone()).unwrap_or_default()
+    TRACE.try_with(|trace| text(&trace.request_id).to_owned()).unwrap_or_default()
 }
 
-/// Notes whether the route reached is a write. Outside of a request there is nothing to note on.
-pub(super) fn note_route(write: bool) {
-    let _ = TRACE.try_with(|trace| trace.write.set(write));
+/// Notes which route was reached and whether it is a write. Outside of a request there is nothing to note on.
+/// Only routes of ours become labels, never what a caller makes up.
+pub(super) fn note_route(route: &Arc<str>, write: bool) {
+    let _ = TRACE.try_with(|trace| (trace.route.set(route.clone()), trace.write.set(write)));
 }
 
 /// Notes who is calling.
@@ -46,52 +45,73 @@ pub(super) struct Edge {
 }
 
 /// One request, from its arrival to its answer or to the moment its client left.
-struct Trace {
+pub(super) struct Trace {
     edge: Arc<Edge>,
-    request_id: String,
+    request_id: HeaderValue,
     trace_id: Option<String>,
     method: Method,
-    route: String,
-    path: String,
+    uri: Uri,
     peer: Option<SocketAddr>,
     started: Instant,
+    route: OnceLock<Arc<str>>,
     who: OnceLock<Arc<str>>,
     write: OnceLock<bool>,
     outcome: OnceLock<(u16, &'static str)>,
 }
 
-/// The outermost layer.
-pub(super) async fn edge(State(edge): State<Arc<Edge>>, request: Request, next: Next) -> Response {
-    let guard = edge.loopback_guard;
-    let mut trace = Trace::new(edge, &request);
-    let span = info_span!(
-        "request",
-        request_id = trace.request_id,
-        trace_id = Empty,
-        otel.name = Empty,
-        otel.kind = Empty
-    );
-    let name = || format!("{} {}", label(&trace.method), trace.route);
-    trace.trace_id = traces::serve(&span, name, caller(request.headers()));
-    let trace = Arc::new(trace);
-    let answered = trace.clone();
-    let inner = async move {
-        match guard.then(|| loopback::check(&request)) {
-            Some(Err(problem)) => problem.into_response(),
-            _ => next.run(request).await,
-        }
-    };
-    let mut response = TRACE.scope(trace, inner).instrument(span.clone()).await;
-    let code = response.extensions().get::<Code>().map_or("", |code| code.as_str());
-    let status = response.status().as_u16();
-    let _ = answered.outcome.set((status, code));
-    traces::answered(&span, label(&answered.method), &answered.route, status);
-    let headers = response.headers_mut();
-    if let Ok(id) = HeaderValue::from_str(&answered.request_id) {
-        headers.insert(REQUEST_ID, id);
+impl Trace {
+    /// Begins with a request; the span is for whatever answers it.
+    pub fn begin(edge: Arc<Edge>, peer: Option<SocketAddr>, request: &Parts) -> (Arc<Self>, Span) {
+        let request_id = sane_id(&request.headers).cloned().unwrap_or_else(new_id);
+        let span = info_span!(
+            "request",
+            request_id = text(&request_id),
+            trace_id = Empty,
+            otel.name = Empty,
+            otel.kind = Empty
+        );
+        let trace = Self {
+            edge,
+            request_id,
+            trace_id: traces::serve(&span, caller(&request.headers)),
+            method: request.method.clone(),
+            uri: request.uri.clone(),
+            peer,
+            started: Instant::now(),
+            route: OnceLock::new(),
+            who: OnceLock::new(),
+            write: OnceLock::new(),
+            outcome: OnceLock::new(),
+        };
+        (Arc::new(trace), span)
     }
-    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    response
+
+    /// Finds what is answered while the caller waits.
+    pub fn at_once<T>(self: &Arc<Self>, span: &Span, find: impl FnOnce() -> T) -> T {
+        span.in_scope(|| TRACE.sync_scope(self.clone(), find))
+    }
+
+    /// The answer that `inner` comes to.
+    pub async fn answer(self: Arc<Self>, span: Span, inner: impl Future<Output = Response>) -> Response {
+        let response = TRACE.scope(self.clone(), inner).instrument(span.clone()).await;
+        self.answered(&span, response)
+    }
+
+    /// Notes what the answer is, and completes it.
+    pub fn answered(&self, span: &Span, mut response: Response) -> Response {
+        let code = response.extensions().get::<Code>().map_or("", |code| code.as_str());
+        let status = response.status().as_u16();
+        let _ = self.outcome.set((status, code));
+        traces::answered(span, label(&self.method), self.route(), status);
+        let headers = response.headers_mut();
+        headers.insert(REQUEST_ID, self.request_id.clone());
+        headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+        response
+    }
+
+    fn route(&self) -> &str {
+        self.route.get().map_or("unmatched", |route| route)
+    }
 }
 
 /// Whose trace a request says it is part of.
@@ -100,33 +120,13 @@ fn caller(headers: &HeaderMap) -> traces::Caller<'_> {
     traces::Caller { traceparent: header("traceparent"), tracestate: header("tracestate") }
 }
 
-impl Trace {
-    fn new(edge: Arc<Edge>, request: &Request) -> Self {
-        let route = request.extensions().get::<MatchedPath>();
-        let peer = request.extensions().get::<ConnectInfo<SocketAddr>>();
-        Self {
-            edge,
-            request_id: sane_id(request.headers()).unwrap_or_else(new_id),
-            trace_id: None,
-            method: request.method().clone(),
-            // Only routes of ours become labels, never what a caller makes up.
-            route: route.map_or("unmatched", MatchedPath::as_str).to_owned(),
-            path: request.uri().path().to_owned(),
-            peer: peer.map(|info| info.0),
-            started: Instant::now(),
-            who: OnceLock::new(),
-            write: OnceLock::new(),
-            outcome: OnceLock::new(),
-        }
-    }
-}
-
 /// Written on drop, so that a client that leaves before its answer is on record too.
 impl Drop for Trace {
     fn drop(&mut self) {
         let (status, code) = self.outcome.get().copied().unwrap_or((0, "client_left"));
         let elapsed = self.started.elapsed();
-        let (method, route, path, request_id) = (&self.method, &self.route, &self.path, &self.request_id);
+        let (method, route, path) = (&self.method, self.route(), self.uri.path());
+        let request_id = text(&self.request_id);
         let who = self.who.get().map_or("unknown", |who| who);
         let (peer, trace_id) = (self.peer.map(tracing::field::display), self.trace_id.as_deref());
         if self.outcome.get().is_some() {
@@ -152,19 +152,23 @@ impl Drop for Trace {
 }
 
 /// The caller's own id, when it can be echoed and logged safely.
-fn sane_id(headers: &HeaderMap) -> Option<String> {
-    let id = headers.get(REQUEST_ID)?.to_str().ok()?;
-    (1..=128)
-        .contains(&id.len())
-        .then_some(id)
-        .filter(|id| id.bytes().all(|b| b.is_ascii_graphic()))
-        .map(str::to_owned)
+fn sane_id(headers: &HeaderMap) -> Option<&HeaderValue> {
+    let id = headers.get(REQUEST_ID)?;
+    ((1..=128).contains(&id.len()) && id.as_bytes().iter().all(u8::is_ascii_graphic)).then_some(id)
 }
 
 /// Sorts by time, like any UUID of version 7; from this thread's generator, which asks the system rarely.
-fn new_id() -> String {
+fn new_id() -> HeaderValue {
     let now_ms = u64::try_from(clock::now_ms()).unwrap_or_default();
-    uuid::Builder::from_unix_timestamp_millis(now_ms, &rand::random()).into_uuid().to_string()
+    let id = uuid::Builder::from_unix_timestamp_millis(now_ms, &rand::random()).into_uuid();
+    // Hex digits and dashes only, so this never falls back.
+    HeaderValue::from_str(id.hyphenated().encode_lower(&mut uuid::Uuid::encode_buffer()))
+        .unwrap_or(HeaderValue::from_static(""))
+}
+
+/// A request id, which is visible ASCII whoever made it.
+fn text(request_id: &HeaderValue) -> &str {
+    request_id.to_str().unwrap_or_default()
 }
 
 /// The method as a metric label; extension methods share one.

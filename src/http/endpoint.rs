@@ -14,7 +14,7 @@ use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouter};
 use super::auth::Role;
 use super::code::Code;
 use super::fresh;
-use super::gate::{Policy, Shared, gate};
+use super::gate::{Gate, Policy, Shared, gate};
 use super::state::AppState;
 
 /// One path, with one or more methods that need the same role.
@@ -96,9 +96,11 @@ impl Endpoint {
         for item in self.route.1.paths.values_mut() {
             operations(item).for_each(|(safe, operation)| document(operation, policy, safe, self.codes));
         }
+        let route = Arc::from(self.path());
         let (schemas, paths, mut methods) = self.route;
         if let Some(shared) = shared {
-            methods = methods.route_layer(from_fn_with_state((policy, shared.clone()), gate));
+            let gate_here = Arc::new(Gate { policy, route, shared: shared.clone() });
+            methods = methods.route_layer(from_fn_with_state(gate_here, gate));
         }
         router.routes((schemas, paths, methods))
     }

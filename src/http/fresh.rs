@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use axum::extract::Request;
+use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
 use axum::response::Response;
 use utoipa::openapi::header::HeaderBuilder;
@@ -31,9 +31,14 @@ pub(super) struct Wanted {
 
 impl Wanted {
     /// Reads `?consistent=true` and the revision named.
-    pub fn read(request: &Request) -> Result<Self, Problem> {
-        let consistent = wants_consistent(request.uri().query())?;
-        Ok(Self { consistent, revision: wanted_revision(request.headers())? })
+    pub fn read(request: &Parts) -> Result<Self, Problem> {
+        let consistent = wants_consistent(request.uri.query())?;
+        Ok(Self { consistent, revision: wanted_revision(&request.headers)? })
+    }
+
+    /// Whether a view at this revision will do as it is.
+    pub fn is_met_by(&self, revision: u64) -> bool {
+        !self.consistent && self.revision.is_none_or(|wanted| wanted <= revision)
     }
 
     /// Brings the view there, or says 503.

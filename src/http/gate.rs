@@ -1,18 +1,19 @@
 //! The way into one route: who may, how often, how much at once, how long.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
-use axum::body::Body;
+use axum::body::{Body, Bytes};
 use axum::extract::{Request, State};
-use axum::http::header;
+use axum::http::{HeaderMap, Method, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio_util::sync::CancellationToken;
 
-use super::answers::Answers;
-use super::auth::{Authenticator, Role};
+use super::answers::{Answers, Rendered};
+use super::auth::{Authenticator, Identity, Role};
 use super::code::Code;
+use super::docs::Document;
 use super::edge;
 use super::fresh::{self, Wanted};
 use super::limits::Limits;
@@ -56,48 +57,89 @@ pub(super) struct Shared {
     pub auth: Authenticator,
     pub limits: Limits,
     pub reads: Arc<dyn Reads>,
-    pub answers: Arc<Answers>,
+    pub answers: Answers,
+    /// What `/openapi.json` answers; known once all routes are mounted.
+    pub document: OnceLock<Bytes>,
     /// This server stops. Handlers whose answer goes on after they returned find it among the extensions.
     pub stop: CancellationToken,
 }
 
-/// The layer around each route.
-pub(super) async fn gate(
-    State((policy, shared)): State<(Policy, Arc<Shared>)>,
-    request: Request,
-    next: Next,
-) -> Response {
-    edge::note_route(policy.writes(request.method().is_safe()));
-    pass(policy, &shared, request, next).await.unwrap_or_else(IntoResponse::into_response)
+/// What stands before one route.
+pub(super) struct Gate {
+    pub policy: Policy,
+    /// The route's template.
+    pub route: Arc<str>,
+    pub shared: Arc<Shared>,
 }
 
-async fn pass(policy: Policy, shared: &Shared, request: Request, next: Next) -> Result<Response, Problem> {
-    let request = admit(policy, shared, request)?;
-    let writes = policy.writes(request.method().is_safe());
-    let expects = request
-        .headers()
-        .get(header::EXPECT)
-        .is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"100-continue"));
-    let (mut parts, body) = request.into_parts();
-    let body = shared.limits.read_body(body, expects).await?;
-    let slot = match (policy.waits, writes) {
-        (true, _) => Some(shared.limits.wait_slot()?),
-        (false, true) => Some(shared.limits.write_slot()?),
-        (false, false) => None,
-    };
-    let slot = Slot(slot.map(Arc::new));
-    parts.extensions.insert(slot.clone());
-    parts.extensions.insert(shared.stop.clone());
-    let request = Request::from_parts(parts, Body::from(body));
-    let wanted = if policy.view && !writes { Some(Wanted::read(&request)?) } else { None };
-    let answer = answered(policy, wanted, shared, request, next);
-    match (policy.waits, writes) {
-        (true, true) => return Ok(answer.await),
-        (true, false) => return going_on(&shared.stop, answer).await,
-        (false, _) => {}
+/// The layer around each route.
+pub(super) async fn gate(State(gate): State<Arc<Gate>>, request: Request, next: Next) -> Response {
+    gate.note(request.method());
+    gate.pass(request, next).await.unwrap_or_else(IntoResponse::into_response)
+}
+
+impl Gate {
+    /// Notes that a request came here.
+    pub fn note(&self, method: &Method) {
+        edge::note_route(&self.route, self.policy.writes(method.is_safe()));
     }
-    let deadline = shared.limits.settings.deadline;
-    tokio::time::timeout(deadline, answer).await.map_err(|_| overdue(writes, deadline.as_secs_f32()))
+
+    async fn pass(self: &Arc<Self>, request: Request, next: Next) -> Result<Response, Problem> {
+        let (policy, shared) = (self.policy, &self.shared);
+        let request = admit(policy, shared, request)?;
+        let writes = policy.writes(request.method().is_safe());
+        let expects = request
+            .headers()
+            .get(header::EXPECT)
+            .is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"100-continue"));
+        let (mut parts, body) = request.into_parts();
+        let body = shared.limits.read_body(body, expects).await?;
+        let slot = match (policy.waits, writes) {
+            (true, _) => Some(shared.limits.wait_slot()?),
+            (false, true) => Some(shared.limits.write_slot()?),
+            (false, false) => None,
+        };
+        let slot = Slot(slot.map(Arc::new));
+        let wanted = if policy.view && !writes { Some(Wanted::read(&parts)?) } else { None };
+        parts.extensions.insert(slot.clone());
+        parts.extensions.insert(shared.stop.clone());
+        if policy.docs {
+            parts.extensions.insert(Document(shared.document.get().cloned().unwrap_or_default()));
+        }
+        let answer = self.answered(wanted, Request::from_parts(parts, Body::from(body)), next);
+        match (policy.waits, writes) {
+            (true, true) => return Ok(answer.await),
+            (true, false) => return going_on(&shared.stop, answer).await,
+            (false, _) => {}
+        }
+        let deadline = shared.limits.settings.deadline;
+        tokio::time::timeout(deadline, answer).await.map_err(|_| overdue(writes, deadline.as_secs_f32()))
+    }
+
+    /// Runs the handler, on a view as fresh as the request wants it.
+    async fn answered(self: &Arc<Self>, wanted: Option<Wanted>, request: Request, next: Next) -> Response {
+        if !self.policy.view {
+            return next.run(request).await;
+        }
+        let reads = &*self.shared.reads;
+        let Some(wanted) = wanted else {
+            let mut response = next.run(request).await;
+            fresh::stamp(reads, reads.view().revision, &mut response);
+            return response;
+        };
+        if let Err(problem) = wanted.met(reads).await {
+            return problem.into_response();
+        }
+        // The view only moves forward, so a read is at least as new as the view before it, a write as the view after it.
+        let revision = reads.view().revision;
+        let uri = request.uri().clone();
+        let mut response = next.run(request).await;
+        if let Some(rendered) = response.extensions_mut().remove::<Arc<Rendered>>() {
+            self.shared.answers.keep(&uri, rendered, self.clone());
+        }
+        fresh::stamp(reads, revision, &mut response);
+        response
+    }
 }
 
 /// The answer to a request that waits and changes nothing, unless this server stops before.
@@ -112,43 +154,26 @@ async fn going_on(
     }
 }
 
-/// Runs the handler, on a view as fresh as the request wants it.
-async fn answered(
+/// Who is calling; counts the request against the caller's rate.
+pub(super) fn caller<'a>(
     policy: Policy,
-    wanted: Option<Wanted>,
-    shared: &Shared,
-    request: Request,
-    next: Next,
-) -> Response {
-    if !policy.view {
-        return next.run(request).await;
-    }
-    let reads = &*shared.reads;
-    if let Some(wanted) = &wanted
-        && let Err(problem) = wanted.met(reads).await
-    {
-        return problem.into_response();
-    }
-    // The view only moves forward, so a read is at least as new as the view before it, a write as the view after it.
-    let before = reads.view().revision;
-    let again = wanted.as_ref().and_then(|_| shared.answers.again(&request, before, reads.generation()));
-    let mut response = match again {
-        Some(answer) => answer.unwrap_or_else(IntoResponse::into_response),
-        None => next.run(request).await,
-    };
-    let revision = if wanted.is_some() { before } else { reads.view().revision };
-    fresh::stamp(reads, revision, &mut response);
-    response
+    role: Role,
+    shared: &'a Shared,
+    method: &Method,
+    headers: &HeaderMap,
+) -> Result<&'a Identity, Problem> {
+    let open = shared.auth.is_open(role == Role::Read && method.is_safe(), policy.docs);
+    let identity = shared.auth.authenticate(open, headers)?;
+    edge::note_caller(&identity.name);
+    shared.limits.count(&identity.name)?;
+    identity.require_role(role)?;
+    Ok(identity)
 }
 
-/// Lets the caller in as an `Identity` extension, and counts the request against its rate.
+/// Lets the caller in as an `Identity` extension.
 pub(super) fn admit(policy: Policy, shared: &Shared, mut request: Request) -> Result<Request, Problem> {
     if let Some(role) = policy.role {
-        let open = shared.auth.is_open(role == Role::Read && request.method().is_safe(), policy.docs);
-        let identity = shared.auth.authenticate(open, request.headers())?.clone();
-        edge::note_caller(&identity.name);
-        shared.limits.count(&identity.name)?;
-        identity.require_role(role)?;
+        let identity = caller(policy, role, shared, request.method(), request.headers())?.clone();
         request.extensions_mut().insert(identity);
     }
     Ok(request)

@@ -1,6 +1,6 @@
 //! Heartbeats: renewed in memory at once, durable a little later.
 
-use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use axum::extract::State;
 use axum::{Extension, Json};
@@ -65,8 +65,8 @@ struct WorkerAlive {
 struct HeartbeatAnswer {
     status: HeartbeatStatus,
     /// When the lease ends unless another heartbeat comes; `null` when there is none.
-    #[schema(example = "2026-05-01T12:01:00.000Z")]
-    lease_expires_at: Option<String>,
+    #[schema(value_type = Option<String>, example = "2026-05-01T12:01:00.000Z")]
+    lease_expires_at: Option<Arc<str>>,
     /// How often to heartbeat; `null` when there is no lease.
     #[schema(example = 20)]
     heartbeat_interval_seconds: Option<u32>,
@@ -98,19 +98,29 @@ struct WorkerHeard {
     answer: HeartbeatAnswer,
 }
 
-impl From<Option<(i64, u32)>> for HeartbeatAnswer {
-    fn from(lease: Option<(i64, u32)>) -> Self {
-        match lease {
-            Some((ends_ms, interval)) => Self {
-                status: HeartbeatStatus::Ack,
-                lease_expires_at: Some(rfc3339(ends_ms)),
-                heartbeat_interval_seconds: Some(interval),
-            },
-            None => Self {
+/// Renders answers. Most leases renewed together end together, and are written once.
+#[derive(Default)]
+struct Answering {
+    last: Option<(i64, Arc<str>)>,
+}
+
+impl Answering {
+    fn answer(&mut self, lease: Option<(i64, u32)>) -> HeartbeatAnswer {
+        let Some((ends_ms, interval)) = lease else {
+            return HeartbeatAnswer {
                 status: HeartbeatStatus::Reregister,
                 lease_expires_at: None,
                 heartbeat_interval_seconds: None,
-            },
+            };
+        };
+        let ends_at = match &self.last {
+            Some((known_ms, text)) if *known_ms == ends_ms => text.clone(),
+            _ => self.last.insert((ends_ms, rfc3339(ends_ms).into())).1.clone(),
+        };
+        HeartbeatAnswer {
+            status: HeartbeatStatus::Ack,
+            lease_expires_at: Some(ends_at),
+            heartbeat_interval_seconds: Some(interval),
         }
     }
 }
@@ -132,7 +142,7 @@ async fn heartbeat(
 ) -> Result<Json<HeartbeatAnswer>, Problem> {
     let heard = hear(&state, &who, vec![WorkerAlive { worker_id, epoch }]).await?;
     let lease = heard.into_iter().next().and_then(|(_, lease)| lease);
-    Ok(Json(lease.into()))
+    Ok(Json(Answering::default().answer(lease)))
 }
 
 /// Many workers are alive.
@@ -147,7 +157,8 @@ async fn heartbeats(
     ApiJson(body): ApiJson<HeartbeatsRequest>,
 ) -> Result<Json<HeartbeatsAnswer>, Problem> {
     let heard = hear(&state, &who, body.workers).await?.into_iter();
-    let workers = heard.map(|(worker_id, lease)| WorkerHeard { worker_id, answer: lease.into() });
+    let mut answering = Answering::default();
+    let workers = heard.map(|(worker_id, lease)| WorkerHeard { worker_id, answer: answering.answer(lease) });
     Ok(Json(HeartbeatsAnswer { workers: workers.collect() }))
 }
 
@@ -161,18 +172,20 @@ async fn hear(
         let view = state.reads.view();
         alive.iter().try_for_each(|one| require_reach(&view, who, &one.worker_id))?;
     }
-    let renew = |one: &WorkerAlive| state.reads.heartbeat(&one.worker_id, one.epoch, clock::now_ms());
-    let mut leases: BTreeMap<usize, (i64, u32)> =
-        alive.iter().enumerate().filter_map(|(at, one)| Some((at, renew(one)?))).collect();
+    let renew = |one: &WorkerAlive, now_ms: i64| state.reads.heartbeat(&one.worker_id, one.epoch, now_ms);
+    let now_ms = clock::now_ms();
+    let mut leases: Vec<Option<(i64, u32)>> = alive.iter().map(|one| renew(one, now_ms)).collect();
     let view = state.reads.view();
-    let unknown: Vec<usize> = (0..alive.len())
-        .filter(|at| !leases.contains_key(at) && may_be_elsewhere(&view, &alive[*at]))
-        .collect();
+    let unknown: Vec<usize> =
+        (0..alive.len()).filter(|at| leases[*at].is_none() && may_be_elsewhere(&view, &alive[*at])).collect();
     if !unknown.is_empty() {
         match state.reads.catch_up().await {
-            Ok(()) => leases.extend(unknown.into_iter().filter_map(|at| Some((at, renew(&alive[at])?)))),
+            Ok(()) => {
+                let now_ms = clock::now_ms();
+                unknown.into_iter().for_each(|at| leases[at] = renew(&alive[at], now_ms));
+            }
             // Those that are known must not lapse on account of one that is not: that one registers again, or tries to.
-            Err(Unanswered(_)) if !leases.is_empty() => {}
+            Err(Unanswered(_)) if leases.iter().any(Option::is_some) => {}
             Err(Unanswered(why)) => {
                 let detail =
                     format!("this worker is not known here, and the registry cannot be asked: {why}");
@@ -180,8 +193,7 @@ async fn hear(
             }
         }
     }
-    let answers = alive.into_iter().enumerate().map(|(at, one)| (one.worker_id, leases.get(&at).copied()));
-    Ok(answers.collect())
+    Ok(alive.into_iter().map(|one| one.worker_id).zip(leases).collect())
 }
 
 /// Whether another replica may know this worker and epoch: epochs only rise, so an older one is gone for good.

@@ -6,7 +6,7 @@
 
 mod admin;
 mod admission;
-pub mod answers;
+mod answers;
 pub mod auth;
 pub mod body;
 mod catalogue;
@@ -17,6 +17,7 @@ pub mod endpoint;
 pub mod etag;
 mod execute;
 mod fresh;
+mod front;
 mod gate;
 mod heartbeats;
 mod hosts;
@@ -64,6 +65,7 @@ mod workflow_ids;
 mod workflows;
 
 pub use edge::request_id;
+pub use front::FrontDoor;
 pub use router::{Settings, router};
 
 use endpoint::Routes;

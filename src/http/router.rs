@@ -1,22 +1,19 @@
-//! Puts the routes behind their layers.
+//! Puts the routes behind the front door.
 
-use std::any::Any;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use axum::body::Bytes;
-use axum::extract::{DefaultBodyLimit, Request, State};
-use axum::middleware::from_fn_with_state;
-use axum::response::{IntoResponse, Response};
-use axum::{Extension, Router};
+use axum::extract::{MatchedPath, Request, State};
+use axum::response::Response;
 use tokio_util::sync::CancellationToken;
-use tower_http::catch_panic::CatchPanicLayer;
 use utoipa_axum::router::OpenApiRouter;
 
+use super::answers::Answers;
 use super::auth::{AuthSettings, Authenticator};
 use super::code::Code;
-use super::docs::Document;
-use super::edge::{Edge, edge};
+use super::edge::{self, Edge};
 use super::endpoint::Routes;
+use super::front::FrontDoor;
 use super::gate::{Policy, Shared, admit};
 use super::limits::{LimitSettings, Limits};
 use super::problem::Problem;
@@ -37,36 +34,33 @@ pub struct Settings {
     pub stop: CancellationToken,
 }
 
-/// The whole front door. Fails when a token or the metrics path is not well formed; the
-/// error names it. Serve it with `into_make_service_with_connect_info::<SocketAddr>()` to have the
-/// callers' addresses in the log.
-pub fn router(state: AppState, settings: Settings) -> Result<Router, String> {
+/// The whole front door. Fails when a token or the metrics path is not well formed; the error names it.
+pub fn router(state: AppState, settings: Settings) -> Result<FrontDoor, String> {
     build(resources(), state, settings)
 }
 
-pub(super) fn build(routes: Routes, state: AppState, settings: Settings) -> Result<Router, String> {
+pub(super) fn build(routes: Routes, state: AppState, settings: Settings) -> Result<FrontDoor, String> {
     let Settings { auth: settings, limits, access_log, stop } = settings;
     let auth = Authenticator::new(&settings)?;
     let limits = Limits::new(limits, auth.names());
-    let (reads, answers) = (state.reads.clone(), state.answers.clone());
-    let shared = Arc::new(Shared { auth, limits, reads, answers, stop });
+    let reads = state.reads.clone();
+    let (answers, document) = (Answers::default(), OnceLock::new());
+    let shared = Arc::new(Shared { auth, limits, reads, answers, document, stop });
     let loopback_guard = !settings.enabled && settings.loopback_only;
-    let outside = Arc::new(Edge { access_log, loopback_guard, metrics: state.metrics.clone() });
+    let edge = Edge { access_log, loopback_guard, metrics: state.metrics.clone() };
     let (router, document) = routes
         .relocate(METRICS_PATH, settings.metrics_path.as_deref())
         .map_err(|why| format!("metrics path: {why}"))?
         .mount(OpenApiRouter::with_openapi(openapi::head()), Some(&shared))
         .split_for_parts();
     let json = document.to_json().map_err(|error| error.to_string())?;
-    Ok(router
+    shared.document.get_or_init(|| Bytes::from(json));
+    let for_others = shared.clone();
+    let routes = router
         .fallback_service(axum::handler::Handler::with_state(route_not_found, shared.clone()))
-        .method_not_allowed_fallback(move |request| method_not_allowed(State(shared.clone()), request))
-        // Bodies are bounded by the gate, before anything runs.
-        .layer(DefaultBodyLimit::disable())
-        .layer(Extension(Document(Bytes::from(json))))
-        .layer(CatchPanicLayer::custom(panicked))
-        .layer(from_fn_with_state(outside, edge))
-        .with_state(state))
+        .method_not_allowed_fallback(move |request| method_not_allowed(State(for_others.clone()), request))
+        .with_state(state);
+    Ok(FrontDoor::new(edge, shared, routes))
 }
 
 async fn route_not_found(State(shared): State<Arc<Shared>>, request: Request) -> Result<Response, Problem> {
@@ -78,14 +72,9 @@ async fn method_not_allowed(
     State(shared): State<Arc<Shared>>,
     request: Request,
 ) -> Result<Response, Problem> {
+    if let Some(route) = request.extensions().get::<MatchedPath>() {
+        edge::note_route(&route.as_str().into(), false);
+    }
     let request = admit(Policy::NOWHERE, &shared, request)?;
     Err(Problem::new(Code::MethodNotAllowed, format!("{} does not apply here", request.method())))
-}
-
-fn panicked(cause: Box<dyn Any + Send>) -> Response {
-    let text = cause.downcast_ref::<&str>().map(|text| (*text).to_owned());
-    let text = text.or_else(|| cause.downcast_ref::<String>().cloned()).unwrap_or_default();
-    tracing::error!(panic = text, "a handler panicked");
-    Problem::new(Code::Internal, "this server has a defect here; the request id finds it in its log")
-        .into_response()
 }

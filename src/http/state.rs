@@ -3,7 +3,6 @@
 use std::ops::Deref;
 use std::sync::Arc;
 
-use super::answers::Answers;
 use super::service::{Metrics, Readiness};
 use crate::{
     fleet::Fleet,
@@ -62,8 +61,6 @@ pub struct Parts {
     pub fleet: Arc<Fleet>,
     /// What Temporal reports of the task queues.
     pub queues: Arc<dyn Queues>,
-    /// What was rendered a moment ago.
-    pub answers: Arc<Answers>,
     /// The registry's own task queue, refused for other work.
     pub own_queue: Arc<str>,
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::Extension;
 use axum::Json;
 use axum::extract::State;
-use axum::http::{HeaderMap, StatusCode, Uri, header};
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::{Map, Value};
@@ -115,10 +115,9 @@ async fn create_workflow(
 async fn get_workflow(
     State(state): State<AppState>,
     ApiPath(name): ApiPath<String>,
-    uri: Uri,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    answer(&state, &uri, &headers, |view, serving| {
+    answer(&state, &headers, |view, serving| {
         let entry = view.types.get(&name).ok_or_else(|| workflow_not_found(&name))?;
         Ok((serving.etag(entry), serving.shape(entry)))
     })

@@ -103,9 +103,8 @@ impl Extractor for Caller<'_> {
 
 /// Makes a span the server's side of a request, in the caller's trace when its headers name one. The span must have
 /// been made with the empty fields `otel.name`, `otel.kind` and `trace_id`. Returns the trace id; none when traces are off.
-pub fn serve(span: &Span, name: impl FnOnce() -> String, caller: Caller<'_>) -> Option<String> {
+pub fn serve(span: &Span, caller: Caller<'_>) -> Option<String> {
     TRACER.get()?;
-    span.record("otel.name", name());
     span.record("otel.kind", "server");
     // Fails on a span that nobody listens to, which has no trace either.
     let _ = span.set_parent(TraceContextPropagator::new().extract(&caller));
@@ -123,6 +122,7 @@ pub fn answered(span: &Span, method: &str, route: &str, status: u16) {
     if TRACER.get().is_none() {
         return;
     }
+    span.record("otel.name", format!("{method} {route}"));
     span.set_attribute("http.request.method", method.to_owned());
     span.set_attribute("http.route", route.to_owned());
     span.set_attribute("http.response.status_code", i64::from(status));

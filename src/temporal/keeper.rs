@@ -12,7 +12,8 @@ use temporalio_common::{
         },
         taskqueue::v1::TaskQueue,
         workflowservice::v1::{
-            DescribeWorkflowExecutionRequest, SignalWorkflowExecutionRequest, StartWorkflowExecutionRequest,
+            DescribeWorkflowExecutionRequest, ResetStickyTaskQueueRequest, SignalWorkflowExecutionRequest,
+            StartWorkflowExecutionRequest,
         },
     },
 };
@@ -86,6 +87,16 @@ impl Keeper {
             Ok(Seen::Closed(_)) | Err(CallError::NotFound(_)) => self.ensure().await,
             Err(error) => Err(error),
         }
+    }
+
+    /// Has Temporal forget which replica had the run last. Any may answer then; it replays the run first.
+    pub async fn ask_anybody(&self) -> Result<(), CallError> {
+        let request = ResetStickyTaskQueueRequest {
+            namespace: self.link.namespace(),
+            execution: Some(self.link.registry_execution()),
+        };
+        self.link.service().reset_sticky_task_queue(within(request, CALL_TIMEOUT)).await?;
+        Ok(())
     }
 
     /// Makes sure that the registry workflow runs. A registry that was shut down or closed in any other way is

@@ -22,6 +22,8 @@ use crate::{
 
 /// How long a replica tries to bring the registry up before it says that it cannot.
 const UP_WITHIN: Duration = Duration::from_secs(60);
+/// A replica that lives answers sooner.
+const ANSWERED_WITHIN: Duration = Duration::from_millis(200);
 const PAUSE: Duration = Duration::from_millis(100);
 /// How often the size of the state is looked at.
 const MEASURE_EVERY: Duration = Duration::from_millis(500);
@@ -108,6 +110,12 @@ async fn up(keeper: &Keeper, mirror: &Mirror) -> anyhow::Result<()> {
 
 async fn bring_up(keeper: &Keeper, mirror: &Mirror) -> Result<(), CallError> {
     keeper.ensure().await?;
+    // Temporal asks the replica that had the run last, and waits a second for one that was killed.
+    if tokio::time::timeout(ANSWERED_WITHIN, mirror.look()).await.is_err()
+        && let Err(error) = keeper.ask_anybody().await
+    {
+        tracing::debug!(%error, "the registry workflow is still asked of the replica that had it last");
+    }
     keeper.look_after().await?;
     if mirror.is_ready(clock::now_ms()) {
         return Ok(());

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
 use axum::body::Body;
 use axum::http::{HeaderMap, Request, StatusCode};
 use http_body_util::BodyExt;
@@ -11,7 +10,7 @@ use serde_json::{Value, json};
 use temporal_registry::{
     fleet::Fleet,
     http::{
-        self,
+        self, FrontDoor,
         limits::LimitSettings,
         problem::Problem,
         service::{Metrics, Readiness},
@@ -47,7 +46,7 @@ pub struct World {
 /// One replica and its front door.
 #[derive(Clone)]
 pub struct Door {
-    pub router: Router,
+    pub router: FrontDoor,
     pub replica: Arc<Replica>,
 }
 
@@ -233,7 +232,6 @@ impl Door {
             validators,
             fleet,
             own_queue: own_queue.into(),
-            answers: Arc::default(),
         });
         let limits = LimitSettings { max_body_bytes: 8 * 1024 * 1024, ..LimitSettings::default() };
         let router = http::router(state, http::Settings { limits, ..http::Settings::default() });

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use axum::Router;
 use chrono::{DateTime, Utc};
 use serde_json::Value;
 use temporal_registry::{
@@ -242,7 +241,7 @@ impl Schedules for Away {
 }
 
 /// The front door with these settings.
-pub fn router(settings: http::Settings) -> Router {
+pub fn router(settings: http::Settings) -> http::FrontDoor {
     let away = Arc::new(Away);
     let state = AppState::from(Parts {
         readiness: away.clone(),
@@ -260,7 +259,6 @@ pub fn router(settings: http::Settings) -> Router {
         fleet: Arc::new(Fleet::new(away.clone(), away.clone(), PreservationRules::default())),
         queues: away,
         own_queue: "registry-service".into(),
-        answers: Arc::default(),
     });
     http::router(state, settings).unwrap()
 }

@@ -115,7 +115,9 @@ async fn a_client_sees_why_its_body_was_refused() {
     let door = Door::new(Settings { limits, ..Settings::default() });
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}/probe/things", listener.local_addr().unwrap());
-    let server = tokio::spawn(axum::serve(listener, door.router).into_future());
+    let server = tokio::spawn(
+        axum::serve(listener, axum::ServiceExt::<Request<Body>>::into_make_service(door.door)).into_future(),
+    );
     let pieces = || stream::iter((0..512).map(|_| Ok::<_, std::io::Error>(Bytes::from(vec![b' '; 4096]))));
     let client = reqwest::Client::new();
     for body in [reqwest::Body::wrap_stream(pieces()), vec![b' '; 2 * 1024 * 1024].into()] {

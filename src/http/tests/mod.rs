@@ -23,7 +23,6 @@ mod workflows;
 
 use std::sync::Arc;
 
-use axum::Router;
 use axum::body::Body;
 use axum::http::{HeaderMap, Request, StatusCode};
 use http_body_util::BodyExt;
@@ -31,6 +30,7 @@ use serde_json::Value;
 use tower::ServiceExt;
 
 use super::endpoint::Routes;
+use super::front::FrontDoor;
 use super::problem::Problem;
 use super::router::{Settings, build};
 use super::service::{Metrics, Readiness};
@@ -95,7 +95,7 @@ impl Metrics for Fake {
 /// A front door with the probe routes.
 #[derive(Clone)]
 struct Door {
-    router: Router,
+    door: FrontDoor,
     fake: Arc<Fake>,
     probe: Arc<probe::Probe>,
     desk: Arc<desk::Desk>,
@@ -118,7 +118,6 @@ fn state(fake: &Arc<Fake>, desk: &Arc<desk::Desk>) -> AppState {
         fleet: Arc::new(Fleet::new(desk.clone(), desk.clone(), PreservationRules::default())),
         queues: desk.clone(),
         own_queue: "registry-service".into(),
-        answers: Arc::default(),
     })
 }
 
@@ -130,9 +129,9 @@ impl Door {
     fn of(routes: Routes, settings: Settings) -> Self {
         let (fake, desk) = (Arc::new(Fake::default()), Arc::new(desk::Desk::default()));
         let state = state(&fake, &desk);
-        let router = build(routes, state, settings).unwrap();
+        let door = build(routes, state, settings).unwrap();
         let probe = Arc::new(probe::Probe::default());
-        Self { router: router.layer(axum::Extension(probe.clone())), fake, probe, desk }
+        Self { door, fake, probe, desk }
     }
 
     /// Auth off and no bounds: what is under test is elsewhere.
@@ -140,8 +139,9 @@ impl Door {
         Self::new(Settings::default())
     }
 
-    async fn send(&self, request: Request<Body>) -> Answer {
-        let response = self.router.clone().oneshot(request).await.unwrap();
+    async fn send(&self, mut request: Request<Body>) -> Answer {
+        request.extensions_mut().insert(self.probe.clone());
+        let response = self.door.clone().oneshot(request).await.unwrap();
         let (parts, body) = response.into_parts();
         let bytes = body.collect().await.unwrap().to_bytes();
         let text = || Value::String(String::from_utf8_lossy(&bytes).into_owned());
