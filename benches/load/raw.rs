@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use temporalio_client::{
-    Client, ClientOptions, Connection, ConnectionOptions, Url, grpc::WorkflowService, tonic::Request,
+    Client, ClientOptions, Connection, ConnectionOptions, Url,
+    grpc::WorkflowService,
+    tonic::{Code, Request, Status},
 };
 use temporalio_common::protos::temporal::api::{
     common::v1::{Payload, Payloads, WorkflowExecution, WorkflowType},
@@ -48,8 +50,17 @@ impl Raw {
         Ok(())
     }
 
-    /// Claims one number with an update of its own.
+    /// Claims one number with an update of its own; again when the run hands over at that moment.
     pub async fn claim(&self) -> anyhow::Result<()> {
+        loop {
+            match self.claim_once().await {
+                Err(status) if status.code() == Code::ResourceExhausted => {}
+                outcome => return Ok(outcome?),
+            }
+        }
+    }
+
+    async fn claim_once(&self) -> Result<(), Status> {
         let request = UpdateWorkflowExecutionRequest {
             namespace: "default".to_owned(),
             workflow_execution: Some(WorkflowExecution {

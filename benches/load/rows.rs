@@ -195,7 +195,7 @@ pub async fn heartbeats(table: &mut Table, span: Duration) -> anyhow::Result<()>
 pub async fn registrations(table: &mut Table) -> anyhow::Result<()> {
     const WORKERS: u64 = 1_000;
     let mut stage = Stage::set().await?;
-    let empty = stage.registry.resident_mib();
+    let empty = stage.registry.resident_mib().await;
     let host = stage.registry.host.clone();
     let began = Instant::now();
     let mut clients = Vec::new();
@@ -225,7 +225,7 @@ pub async fn registrations(table: &mut Table) -> anyhow::Result<()> {
         String::new(),
         "<= 1000 ms".into(),
     );
-    let resident = format!("{} MiB", stage.registry.resident_mib());
+    let resident = format!("{} MiB", stage.registry.resident_mib().await);
     table.row("memory, 1,000 types and workers", resident, String::new(), String::new(), "<= 60 MiB".into());
     table.row("memory, empty", format!("{empty} MiB"), String::new(), String::new(), "<= 40 MiB".into());
     Ok(())

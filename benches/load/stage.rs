@@ -65,8 +65,20 @@ impl Registry {
         Ok(Self { child, host, ready_after: began.elapsed() })
     }
 
-    /// Resident memory in MiB.
-    pub fn resident_mib(&self) -> u64 {
+    /// Resident memory in MiB, once it falls no further: a start needs more than what follows.
+    pub async fn resident_mib(&self) -> u64 {
+        const AT_REST: usize = 4;
+        let (mut least, mut since) = (u64::MAX, 0);
+        while since < AT_REST {
+            let now = self.resident_now_mib();
+            since = if now < least { 0 } else { since + 1 };
+            least = least.min(now);
+            tokio::time::sleep(Duration::from_millis(250)).await;
+        }
+        least
+    }
+
+    fn resident_now_mib(&self) -> u64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id().unwrap_or_default()));
         let status = status.unwrap_or_default();
         let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));

@@ -44,6 +44,7 @@ pub async fn all() -> anyhow::Result<()> {
     for (name, how) in [
         (format!("surface-v{version}"), How::Surface),
         (format!("hand-over-v{version}"), How::HandOver),
+        (format!("hurried-v{version}"), How::Hurried),
         (format!("taken-state-v{version}"), How::Taken),
         (format!("stateless-v{version}"), How::Stateless),
     ] {
@@ -64,6 +65,8 @@ enum How {
     Surface,
     /// A state put in the place of another; ended by handing it over.
     HandOver,
+    /// The same while a replica waits to write.
+    Hurried,
     /// The run after that: begun with a state, ended by a shutdown.
     Taken,
     /// Started without a state, given one, handed over.
@@ -99,13 +102,16 @@ async fn record(address: &str, name: &str, how: How) -> anyhow::Result<History> 
             replica.keeper.shut_down().await?;
             first
         }
-        How::HandOver | How::Taken => {
+        How::HandOver | How::Hurried | How::Taken => {
             let state: State = serde_json::from_str(STATE)?;
             let before = replica.mirror.run().run_id.clone();
             anyhow::ensure!(replica.keeper.hand(&state, true).await?, "the state was not taken");
+            if let How::Hurried = how {
+                claim(&replica).await?;
+            }
             let next = continued(&closed(&link, &before).await?)?;
             if let How::Taken = how {
-                replica.ledger.submit(&serde_json::from_value(json!({"Claim": {"name": "Daily"}}))?).await?;
+                claim(&replica).await?;
                 replica.keeper.shut_down().await?;
                 next
             } else {
@@ -187,6 +193,11 @@ async fn signal(link: &Link, name: &str, arguments: &[Value]) -> anyhow::Result<
         ..Default::default()
     };
     link.service().signal_workflow_execution(request.into_request()).await?;
+    Ok(())
+}
+
+async fn claim(replica: &Replica) -> anyhow::Result<()> {
+    replica.ledger.submit(&serde_json::from_value(json!({"Claim": {"name": "Daily"}}))?).await?;
     Ok(())
 }
 

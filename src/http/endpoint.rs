@@ -8,7 +8,9 @@ use axum::http::StatusCode;
 use axum::middleware::from_fn_with_state;
 use utoipa::openapi::header::HeaderBuilder;
 use utoipa::openapi::path::{Operation, PathItem};
-use utoipa::openapi::{ContentBuilder, Ref, RefOr, Response, ResponseBuilder, SecurityRequirement, schema};
+use utoipa::openapi::{
+    ContentBuilder, Ref, RefOr, Response, ResponseBuilder, Schema, SecurityRequirement, schema,
+};
 use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouter};
 
 use super::auth::Role;
@@ -108,36 +110,42 @@ impl Endpoint {
 
 /// The routes of a resource, or of all of them.
 #[derive(Default)]
-pub struct Routes(Vec<Endpoint>);
+pub struct Routes {
+    endpoints: Vec<Endpoint>,
+    /// What they refer to, once for all: each endpoint brings all it needs, together megabytes of the same.
+    schemas: BTreeMap<String, RefOr<Schema>>,
+}
 
 impl Routes {
     /// Adds one route.
-    pub fn with(mut self, endpoint: Endpoint) -> Self {
-        self.0.push(endpoint);
+    pub fn with(mut self, mut endpoint: Endpoint) -> Self {
+        self.schemas.extend(std::mem::take(&mut endpoint.route.0));
+        self.endpoints.push(endpoint);
         self
     }
 
     /// Adds the routes of another resource.
     pub fn merge(mut self, other: Routes) -> Self {
-        self.0.extend(other.0);
+        self.schemas.extend(other.schemas);
+        self.endpoints.extend(other.endpoints);
         self
     }
 
     /// Serves a route elsewhere, or not at all when there is no such place. Fails when the place is no
     /// plain path or is taken.
     pub(super) fn relocate(mut self, path: &str, to: Option<&str>) -> Result<Self, String> {
-        let taken = |to: &str| self.0.iter().any(|endpoint| endpoint.path() == to && to != path);
+        let taken = |to: &str| self.endpoints.iter().any(|endpoint| endpoint.path() == to && to != path);
         if let Some(to) = to
             && (!to.starts_with('/') || to.contains(['{', '}', '*', '?', '#', ' ']) || taken(to))
         {
             return Err(format!("{to:?} is no plain path starting with '/', or it is taken"));
         }
-        let moved = self.0.into_iter().filter_map(|endpoint| match to {
+        let moved = self.endpoints.into_iter().filter_map(|endpoint| match to {
             _ if endpoint.path() != path => Some(endpoint),
             Some(to) => Some(endpoint.at(to)),
             None => None,
         });
-        self.0 = moved.collect();
+        self.endpoints = moved.collect();
         Ok(self)
     }
 
@@ -147,7 +155,7 @@ impl Routes {
         use axum::extract::Request;
         use axum::middleware::{Next, from_fn};
 
-        for endpoint in &mut self.0 {
+        for endpoint in &mut self.endpoints {
             let waits = endpoint.waits;
             let handler = move |_: Request, _: Next| async move {
                 if !waits {
@@ -164,10 +172,11 @@ impl Routes {
     /// Mounts everything on a router that holds the head of the OpenAPI document.
     pub(super) fn mount(
         self,
-        router: OpenApiRouter<AppState>,
+        mut router: OpenApiRouter<AppState>,
         shared: Option<&Arc<Shared>>,
     ) -> OpenApiRouter<AppState> {
-        self.0.into_iter().fold(router, |router, endpoint| endpoint.mount(router, shared))
+        router.get_openapi_mut().components.get_or_insert_default().schemas.extend(self.schemas);
+        self.endpoints.into_iter().fold(router, |router, endpoint| endpoint.mount(router, shared))
     }
 }
 

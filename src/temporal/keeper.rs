@@ -12,8 +12,7 @@ use temporalio_common::{
         },
         taskqueue::v1::TaskQueue,
         workflowservice::v1::{
-            DescribeWorkflowExecutionRequest, ResetStickyTaskQueueRequest, SignalWorkflowExecutionRequest,
-            StartWorkflowExecutionRequest,
+            DescribeWorkflowExecutionRequest, ResetStickyTaskQueueRequest, StartWorkflowExecutionRequest,
         },
     },
 };
@@ -24,7 +23,7 @@ use super::{
     ledger::Revive,
     mirror::{Mirror, Seen},
     predecessors,
-    update::{Answer, update},
+    update::{Answer, signal, update},
     workflow::{AWAITING_STATE, HANDING_OVER, SHUTDOWN, TAKE_STATE, TASK_TIMEOUT},
 };
 use crate::{
@@ -309,18 +308,9 @@ impl Revive for Keeper {
 #[async_trait::async_trait]
 impl Shutdown for Keeper {
     async fn shut_down(&self) -> Result<(), Unanswered> {
-        let request = SignalWorkflowExecutionRequest {
-            namespace: self.link.namespace(),
-            workflow_execution: Some(self.link.registry_execution()),
-            signal_name: SHUTDOWN.to_owned(),
-            identity: self.link.identity(),
-            request_id: uuid::Uuid::now_v7().to_string(),
-            ..Default::default()
-        };
-        let answer = self.link.service().signal_workflow_execution(within(request, CALL_TIMEOUT)).await;
-        match answer.map_err(CallError::from) {
+        match signal(&self.link, SHUTDOWN).await {
             // Not running: there is nothing left to end.
-            Ok(_) | Err(CallError::NotFound(_)) => Ok(()),
+            Ok(()) | Err(CallError::NotFound(_)) => Ok(()),
             Err(error) => Err(Unanswered(error.to_string())),
         }
     }

@@ -16,8 +16,8 @@ use super::{
     codec,
     connection::{CallError, Link},
     mirror::Mirror,
-    update::{Answer, update},
-    workflow::{APPLY_BATCH, AWAITING_STATE, HANDING_OVER},
+    update::{Answer, signal, update},
+    workflow::{APPLY_BATCH, AWAITING_STATE, HANDING_OVER, HURRY},
 };
 use crate::{
     clock,
@@ -216,6 +216,7 @@ impl Writer {
         let mut delivered = false;
         let mut pause = PAUSE_MIN;
         let mut attempts = 0_u64;
+        let mut hurried = false;
         let error = loop {
             if !delivered {
                 // Nothing has left this process yet: callers that went away take their commands with them.
@@ -237,6 +238,13 @@ impl Writer {
                 }
                 // Accepted, perhaps, and not answered for.
                 Err(Attempt::Again) => delivered = true,
+                Err(Attempt::HandingOver) => {
+                    if !std::mem::replace(&mut hurried, true)
+                        && let Err(error) = signal(&self.link, HURRY).await
+                    {
+                        tracing::debug!(%error, "the hand-over takes its time");
+                    }
+                }
                 Err(Attempt::NotSent(error)) => {
                     tracing::debug!(error, "batch not sent");
                     if !delivered {
@@ -301,6 +309,7 @@ impl Writer {
         match update(&self.link, registry, APPLY_BATCH, id, vec![argument], ATTEMPT_TIMEOUT).await? {
             Answer::Pending => Err(Attempt::Again),
             Answer::Done(payloads) => codec::decode(&RawValue::new(payloads)).map_err(refused),
+            Answer::Failed(message) if message.contains(HANDING_OVER) => Err(Attempt::HandingOver),
             Answer::Failed(message) if is_passing(&message) => Err(Attempt::Again),
             Answer::Failed(message) => Err(Attempt::Refused(message)),
         }
@@ -322,6 +331,8 @@ impl Writer {
 enum Attempt {
     /// Not applied, or applied with the answer lost in a hand-over: the same batch again.
     Again,
+    /// Not taken: the run is on its way to the next.
+    HandingOver,
     /// Nothing left this process.
     NotSent(String),
     /// It may have been applied: the same batch again.
@@ -350,8 +361,7 @@ impl From<CallError> for Attempt {
 /// Failures of an update that speak of a hand-over or a failover: the batch may or may not be in the state that was handed
 /// over, and the ring of last batches tells.
 fn is_passing(message: &str) -> bool {
-    message.contains(HANDING_OVER)
-        || message.contains(AWAITING_STATE)
+    message.contains(AWAITING_STATE)
         || message.contains("completed before the Update")
         || message.contains("was aborted")
         // A worker that lost its connection amid a workflow task may answer the next one without a word on its updates.

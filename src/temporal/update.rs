@@ -1,4 +1,4 @@
-//! Updates of the registry workflow.
+//! Updates and signals of the registry workflow.
 
 use std::time::Duration;
 
@@ -6,10 +6,10 @@ use temporalio_common::protos::temporal::api::{
     common::v1::{Payload, Payloads, WorkflowExecution},
     enums::v1::UpdateWorkflowExecutionLifecycleStage as Stage,
     update::v1::{Input, Meta, Request, WaitPolicy, outcome::Value},
-    workflowservice::v1::UpdateWorkflowExecutionRequest,
+    workflowservice::v1::{SignalWorkflowExecutionRequest, UpdateWorkflowExecutionRequest},
 };
 
-use super::connection::{CallError, Link, within};
+use super::connection::{CALL_TIMEOUT, CallError, Link, within};
 
 /// What became of an update that Temporal took.
 pub(super) enum Answer {
@@ -48,4 +48,18 @@ pub(super) async fn update(
         Some(Value::Success(payloads)) => Answer::Done(payloads.payloads),
         Some(Value::Failure(failure)) => Answer::Failed(failure.message),
     })
+}
+
+/// Sends a signal without arguments to the registry workflow.
+pub(super) async fn signal(link: &Link, name: &str) -> Result<(), CallError> {
+    let request = SignalWorkflowExecutionRequest {
+        namespace: link.namespace(),
+        workflow_execution: Some(link.registry_execution()),
+        signal_name: name.to_owned(),
+        identity: link.identity(),
+        request_id: uuid::Uuid::now_v7().to_string(),
+        ..Default::default()
+    };
+    link.service().signal_workflow_execution(within(request, CALL_TIMEOUT)).await?;
+    Ok(())
 }

@@ -7,8 +7,10 @@ mod surface;
 
 pub use surface::register;
 
+use std::pin::pin;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use futures::future::select;
 use serde::{Deserialize, Serialize};
 use temporalio_common::{data_converters::RawValue, protos::temporal::api::common::v1::Payload};
 use temporalio_sdk::{ActivityOptions, ContinueAsNewOptions, WorkflowContext, WorkflowResult};
@@ -24,6 +26,9 @@ use crate::registry::{
 
 /// Name of the signal that ends the registry workflow.
 pub const SHUTDOWN: &str = "shutdown_registry";
+/// Name of the signal of a replica that waits for a hand-over: ends it now rather than when Temporal's timer fires, which
+/// may take a second.
+pub const HURRY: &str = "hurry_hand_over";
 /// Name of the update that carries a batch.
 pub const APPLY_BATCH: &str = "apply_batch";
 /// Name of the update that gives a run its state.
@@ -96,6 +101,8 @@ pub struct RegistryWorkflow {
     last_seen_ms: i64,
     handover_due: bool,
     handing_over: bool,
+    /// Times a replica said that it waits for a hand-over.
+    hurries: u32,
     shutdown: bool,
     /// Why the state it was given cannot be read.
     unreadable: Option<CodecError>,
@@ -124,6 +131,7 @@ impl RegistryWorkflow {
             last_seen_ms: now_ms,
             handover_due: false,
             handing_over: false,
+            hurries: 0,
             shutdown: false,
             unreadable,
             early,
@@ -214,6 +222,10 @@ impl RegistryWorkflow {
         let now_ms = self.note_signal(task);
         if name == SHUTDOWN {
             self.shutdown = true;
+            return;
+        }
+        if name == HURRY {
+            self.hurries += 1;
             return;
         }
         // Kept so that services of the reference do not fail; their liveness is of no interest here.
@@ -313,11 +325,13 @@ async fn run(ctx: &mut WorkflowContext<RegistryWorkflow>) -> WorkflowResult<RawV
 }
 
 /// Ends this run and gives its state to the next. Never in a workflow task that completes an update, whose answer
-/// would be lost: batches are refused from here on, and a timer ends the task at hand.
+/// would be lost: batches are refused from here on, and a timer ends the task at hand, or a replica that was refused.
 async fn hand_over(ctx: &mut WorkflowContext<RegistryWorkflow>) -> WorkflowResult<()> {
     ctx.state_mut(|s| s.handing_over = true);
     for _ in 0..YIELDS_MAX {
-        ctx.timer(Duration::from_millis(1)).await;
+        let heard = ctx.state(|s| s.hurries);
+        let hurried = ctx.wait_condition(move |s| s.hurries > heard);
+        select(pin!(ctx.timer(Duration::from_millis(1))), pin!(hurried)).await;
         if ctx.state(|s| s.last_update_at) != ctx.history_length() {
             break;
         }

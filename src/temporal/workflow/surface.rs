@@ -22,11 +22,11 @@ use temporalio_workflow::{
 };
 
 use super::{
-    APPLY_BATCH, CHANGES_SINCE, CLAIM_SLUG_ID, Failure, RESET_SLUG, RegistryWorkflow, SERVICE_HEARTBEAT,
-    SHUTDOWN, TAKE_STATE, Task, run,
+    APPLY_BATCH, CHANGES_SINCE, CLAIM_SLUG_ID, Failure, HURRY, RESET_SLUG, RegistryWorkflow,
+    SERVICE_HEARTBEAT, SHUTDOWN, TAKE_STATE, Task, run,
 };
 
-pub(super) const SIGNALS: [&str; 9] = [
+pub(super) const SIGNALS: [&str; 10] = [
     "register_worker",
     "put_workflow",
     "heartbeat_worker",
@@ -36,6 +36,7 @@ pub(super) const SIGNALS: [&str; 9] = [
     "registry_service_started",
     SERVICE_HEARTBEAT,
     SHUTDOWN,
+    HURRY,
 ];
 const QUERIES: [&str; 8] = [
     CHANGES_SINCE,
