@@ -17,7 +17,7 @@ use super::{
     connection::{CallError, Link},
     mirror::Mirror,
     update::{Answer, signal, update},
-    workflow::{APPLY_BATCH, AWAITING_STATE, HANDING_OVER, HURRY},
+    workflow::{APPLY_BATCH, AWAITING_STATE, HANDING_OVER, HURRY, MAY_BE_HURRIED},
 };
 use crate::{
     clock,
@@ -309,7 +309,7 @@ impl Writer {
         match update(&self.link, registry, APPLY_BATCH, id, vec![argument], ATTEMPT_TIMEOUT).await? {
             Answer::Pending => Err(Attempt::Again),
             Answer::Done(payloads) => codec::decode(&RawValue::new(payloads)).map_err(refused),
-            Answer::Failed(message) if message.contains(HANDING_OVER) => Err(Attempt::HandingOver),
+            Answer::Failed(message) if message.contains(MAY_BE_HURRIED) => Err(Attempt::HandingOver),
             Answer::Failed(message) if is_passing(&message) => Err(Attempt::Again),
             Answer::Failed(message) => Err(Attempt::Refused(message)),
         }
@@ -361,7 +361,8 @@ impl From<CallError> for Attempt {
 /// Failures of an update that speak of a hand-over or a failover: the batch may or may not be in the state that was handed
 /// over, and the ring of last batches tells.
 fn is_passing(message: &str) -> bool {
-    message.contains(AWAITING_STATE)
+    message.contains(HANDING_OVER)
+        || message.contains(AWAITING_STATE)
         || message.contains("completed before the Update")
         || message.contains("was aborted")
         // A worker that lost its connection amid a workflow task may answer the next one without a word on its updates.

@@ -43,6 +43,9 @@ const RESET_SLUG: &str = "reset_slug";
 const SERVICE_HEARTBEAT: &str = "registry_service_heartbeat";
 /// What a refused batch says while a run hands over: send it again.
 pub const HANDING_OVER: &str = "registry is handing over to its next run";
+/// What it says when [`HURRY`] ends that. An earlier release does not say it: were it told to hurry, its history would not
+/// replay here.
+pub const MAY_BE_HURRIED: &str = "registry is handing over to its next run and may be hurried";
 
 /// What a run says that was started without a state, by somebody who is no replica, until it is given one.
 pub const AWAITING_STATE: &str = "registry is waiting for its state";
@@ -156,7 +159,10 @@ impl RegistryWorkflow {
 
     /// Writes are not taken while the state is on its way out; without one yet, a shutdown waits.
     fn require_open(&self) -> Result<(), Failure> {
-        if self.handing_over || (self.shutdown && self.early.is_none()) {
+        if self.handing_over {
+            return Err(MAY_BE_HURRIED.into());
+        }
+        if self.shutdown && self.early.is_none() {
             return Err(HANDING_OVER.into());
         }
         Ok(())
