@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use axum::body::Bytes;
+use axum::body::{Body, Bytes};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
@@ -24,6 +24,9 @@ const GOOD_FOR_MS: i64 = 100;
 
 /// Bodies and their keys kept, in bytes; beyond it the least recently given go first.
 const KEPT_BYTES_MAX: usize = 8 * 1024 * 1024;
+
+/// An answer has this many headers on its way out: room for all at once.
+const HEADERS: usize = 6;
 
 /// What was rendered, by the path and query it was asked for with.
 pub(super) struct Answers(Mutex<Shelf>);
@@ -57,14 +60,21 @@ pub(super) struct Rendered {
 }
 
 impl Rendered {
-    fn to(&self, headers: &HeaderMap) -> Result<Response, Problem> {
-        let tag = (header::ETAG, self.tag_header.clone());
-        let is_the_same = || headers.get(header::IF_NONE_MATCH) == Some(&self.tag_header);
-        if is_the_same() || self.tag.is_known_to(headers)? {
-            return Ok((StatusCode::NOT_MODIFIED, [tag]).into_response());
+    fn to(&self, asked: &HeaderMap) -> Result<Response, Problem> {
+        let is_the_same = || asked.get(header::IF_NONE_MATCH) == Some(&self.tag_header);
+        let is_known = is_the_same() || self.tag.is_known_to(asked)?;
+        let mut response = if is_known {
+            StatusCode::NOT_MODIFIED.into_response()
+        } else {
+            Response::new(Body::from(self.body.clone()))
+        };
+        let headers = response.headers_mut();
+        headers.reserve(HEADERS);
+        headers.insert(header::ETAG, self.tag_header.clone());
+        if !is_known {
+            headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
         }
-        let json = (header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        Ok(([json, tag], self.body.clone()).into_response())
+        Ok(response)
     }
 }
 

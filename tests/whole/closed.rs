@@ -169,6 +169,10 @@ async fn a_state_of_a_newer_release_is_refused_and_kept() {
     registry.must("/registry/workers", &worker("w", "q", 600, &["kept.v1"])).await;
     assert_eq!(registry.post("/registry/shutdown", &json!({})).await.status, 202);
     registry.until("not ready", async || registry.get("/ready").await.status == 503).await;
+    // Because the workflow does not run, and not only once the view is old.
+    let read = registry.get("/registry/workers/w").await;
+    let age_ms = read.headers.get("x-registry-age-ms").map_or("0", |age| age.to_str().expect("a number"));
+    assert!(age_ms.parse::<u64>().expect("a number") < 5_000, "{age_ms}");
     let newer = r#"{"version":99,"state":{"something":"new"}}"#;
     let arguments =
         ["workflow", "start", "--workflow-id", "workflow-registry", "--type", "temporal-registry.v1"];
