@@ -2,6 +2,7 @@
 # make dev      a Temporal dev server and the registry on this machine
 # make test     every test; afterwards, that none has left a process behind
 # make bench    how fast it is, against the raw client and a bare server
+# make counts   how many instructions the pure parts take, into bench/counts.md; needs valgrind
 # make lint     format, clippy, documentation, dependencies
 # make openapi  write openapi/openapi.json
 # make faults   write docs/faults.md
@@ -25,7 +26,7 @@ CARGO_DENY_VERSION := 0.20.2
 CARGO_FUZZ := $(or $(shell command -v cargo-fuzz 2>/dev/null),$(CURDIR)/.tools/bin/cargo-fuzz)
 CARGO_FUZZ_VERSION := 0.13.1
 
-.PHONY: tools dev test bench lint fmt clippy doc deny advisories openapi faults record soak capacity upgrade fuzz
+.PHONY: tools dev test bench counts lint fmt clippy doc deny advisories openapi faults record soak capacity upgrade fuzz
 
 tools: $(STAMP)
 
@@ -106,6 +107,11 @@ $(CURDIR)/.tools/bin/cargo-fuzz:
 # Takes some minutes and the whole machine; `make bench ROWS="reads claims"` runs some groups only.
 bench: tools
 	cargo bench --locked --bench load -- $(ROWS)
+
+# `make counts CASES="view slug"` counts some cases only.
+counts:
+	@command -v valgrind > /dev/null || { echo 'make counts needs valgrind: apt-get install valgrind'; exit 1; }
+	cargo bench --locked --bench counts -- $(CASES)
 
 openapi:
 	mkdir -p openapi

@@ -3,6 +3,7 @@
 
 mod bare;
 mod http;
+mod inputs;
 mod raw;
 mod rows;
 mod stage;

@@ -6,8 +6,9 @@ use serde_json::{Value, json};
 
 use crate::bare;
 use crate::http::{Call, Conn, Pace, http_load, load};
+use crate::inputs::{large, spec};
 use crate::raw::Raw;
-use crate::stage::{Registry, Stage, large, registration, spec};
+use crate::stage::{Registry, Stage, registration};
 use crate::table::Table;
 
 /// Clients in the rows that do not name another number.
