@@ -147,11 +147,21 @@ pub(super) fn answer<T: Serialize>(
     let view = state.reads.view();
     let serving = Serving::new(&view, state.fleet.judge(&view, at_ms));
     let (tag, body) = render(&view, &serving)?;
-    let body = serde_json::to_vec(&body)
-        .map_err(|_| Problem::new(Code::Internal, "the answer could not be rendered"))?;
-    let (revision, tag_header, body) = (view.revision, tag.header(), Bytes::from(body));
+    let (revision, tag_header, body) = (view.revision, tag.header(), json(&body)?);
     let rendered = Arc::new(Rendered { revision, generation, at_ms, tag, tag_header, body });
     let mut response = rendered.to(headers)?;
     response.extensions_mut().insert(rendered);
     Ok(response)
+}
+
+/// A large answer that nobody asks for twice.
+pub(super) fn rendered(body: &impl Serialize) -> Result<Response, Problem> {
+    let json = json(body)?;
+    Ok(([(header::CONTENT_TYPE, HeaderValue::from_static("application/json"))], json).into_response())
+}
+
+/// Into one buffer: axum's `Json` writes in pieces, which shows when there are thousands.
+fn json(body: &impl Serialize) -> Result<Bytes, Problem> {
+    let json = serde_json::to_vec(body);
+    json.map(Bytes::from).map_err(|_| Problem::new(Code::Internal, "the answer could not be rendered"))
 }

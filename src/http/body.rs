@@ -64,14 +64,18 @@ fn is_json(content_type: &[u8]) -> bool {
 }
 
 fn parse<T: DeserializeOwned + ToSchema + 'static>(body: &[u8]) -> Result<T, Problem> {
-    let value: Value = serde_json::from_slice(body).map_err(|error| {
+    let value = read(body)?;
+    check::<T>(&value)?;
+    // Noting the place of everything costs more than the rest: that is left for what is wrong.
+    serde_json::from_value(value).or_else(|_| typed("body", read(body)?))
+}
+
+fn read(body: &[u8]) -> Result<Value, Problem> {
+    serde_json::from_slice(body).map_err(|error| {
         Problem::new(Code::InvalidJson, format!("the body is not JSON: {error}"))
             .with("line", error.line())
             .with("column", error.column())
-    })?;
-    check::<T>(&value)?;
-    // Reading it once more is quicker than taking the value apart, which is left for telling what is wrong.
-    serde_json::from_slice(body).or_else(|_| typed("body", value))
+    })
 }
 
 /// The typed value of a body that is JSON already.

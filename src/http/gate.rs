@@ -50,7 +50,7 @@ impl Policy {
 /// The place of a request among those in hand. A handler whose answer goes on after it returned keeps a copy.
 #[derive(Clone)]
 #[expect(dead_code, reason = "held, never looked at")]
-pub(super) struct Slot(Option<Arc<OwnedSemaphorePermit>>);
+pub(super) struct Slot(Arc<OwnedSemaphorePermit>);
 
 /// What all gates share.
 pub(super) struct Shared {
@@ -99,10 +99,14 @@ impl Gate {
             (false, true) => Some(shared.limits.write_slot()?),
             (false, false) => None,
         };
-        let slot = Slot(slot.map(Arc::new));
+        let slot = slot.map(|slot| Slot(Arc::new(slot)));
         let wanted = if policy.view && !writes { Some(Wanted::read(&parts)?) } else { None };
-        parts.extensions.insert(slot.clone());
-        parts.extensions.insert(shared.stop.clone());
+        if policy.waits
+            && let Some(slot) = &slot
+        {
+            parts.extensions.insert(slot.clone());
+            parts.extensions.insert(shared.stop.clone());
+        }
         if policy.docs {
             parts.extensions.insert(Document(shared.document.get().cloned().unwrap_or_default()));
         }

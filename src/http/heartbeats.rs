@@ -3,11 +3,13 @@
 use std::sync::Arc;
 
 use axum::extract::State;
+use axum::response::Response;
 use axum::{Extension, Json};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use utoipa_axum::routes;
 
+use super::answers::rendered;
 use super::auth::{Identity, Role};
 use super::body::{ApiJson, OptionalJson};
 use super::code::Code;
@@ -155,11 +157,11 @@ async fn heartbeats(
     State(state): State<AppState>,
     Extension(who): Extension<Identity>,
     ApiJson(body): ApiJson<HeartbeatsRequest>,
-) -> Result<Json<HeartbeatsAnswer>, Problem> {
+) -> Result<Response, Problem> {
     let heard = hear(&state, &who, body.workers).await?.into_iter();
     let mut answering = Answering::default();
     let workers = heard.map(|(worker_id, lease)| WorkerHeard { worker_id, answer: answering.answer(lease) });
-    Ok(Json(HeartbeatsAnswer { workers: workers.collect() }))
+    rendered(&HeartbeatsAnswer { workers: workers.collect() })
 }
 
 /// Renews each lease. One look at the registry itself settles all that this replica does not know.

@@ -2,11 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::num::NonZeroU32;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::{Body, Bytes, HttpBody};
-use futures::StreamExt;
+use futures::{FutureExt, StreamExt};
 use governor::clock::{Clock, DefaultClock};
 use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
@@ -95,7 +96,13 @@ impl Limits {
             }
             return Err(too_large(limit));
         }
-        match tokio::time::timeout(deadline, Limited::new(&mut body, limit).collect()).await {
+        let mut whole = pin!(Limited::new(&mut body, limit).collect());
+        // Most bodies are there with their headers.
+        let whole = match whole.as_mut().now_or_never() {
+            Some(whole) => Ok(whole),
+            None => tokio::time::timeout(deadline, whole).await,
+        };
+        match whole {
             Ok(Ok(whole)) => Ok(whole.to_bytes()),
             Ok(Err(error)) if error.is::<LengthLimitError>() => {
                 linger(body, limit).await;
