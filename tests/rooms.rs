@@ -191,7 +191,7 @@ fn forbidden_arrows_are_found_wherever_they_hide() {
         ("http", "use crate::*;"),
         ("temporal", "use axum::Json;"),
         ("temporal", "use crate::{clock, http::problem};"),
-        ("temporal", "fn f<T: tower_http::X>() {}"),
+        ("temporal", "fn f<T: tower::X>() {}"),
         ("runner", "use crate::registry;"),
         ("runner", "use temporal_registry::config;"),
         ("schema", "extern crate reqwest;"),

@@ -63,13 +63,7 @@ impl Trace {
     /// Begins with a request; the span is for whatever answers it.
     pub fn begin(edge: Arc<Edge>, peer: Option<SocketAddr>, request: &Parts) -> (Arc<Self>, Span) {
         let request_id = sane_id(&request.headers).cloned().unwrap_or_else(new_id);
-        let span = info_span!(
-            "request",
-            request_id = text(&request_id),
-            trace_id = Empty,
-            otel.name = Empty,
-            otel.kind = Empty
-        );
+        let span = info_span!("request", request_id = text(&request_id), trace_id = Empty, otel.kind = Empty);
         let trace = Self {
             edge,
             request_id,

@@ -102,7 +102,7 @@ impl Extractor for Caller<'_> {
 }
 
 /// Makes a span the server's side of a request, in the caller's trace when its headers name one. The span must have
-/// been made with the empty fields `otel.name`, `otel.kind` and `trace_id`. Returns the trace id; none when traces are off.
+/// been made with the empty fields `otel.kind` and `trace_id`. Returns the trace id; none when traces are off.
 pub fn serve(span: &Span, caller: Caller<'_>) -> Option<String> {
     TRACER.get()?;
     span.record("otel.kind", "server");
@@ -122,7 +122,8 @@ pub fn answered(span: &Span, method: &str, route: &str, status: u16) {
     if TRACER.get().is_none() {
         return;
     }
-    span.record("otel.name", format!("{method} {route}"));
+    // Which route it is was not known when the span began.
+    span.context().span().update_name(format!("{method} {route}"));
     span.set_attribute("http.request.method", method.to_owned());
     span.set_attribute("http.route", route.to_owned());
     span.set_attribute("http.response.status_code", i64::from(status));
