@@ -224,17 +224,9 @@ pub async fn until(what: &str, within: Duration, mut holds: impl AsyncFnMut() ->
 
 /// `temporal workflow <command>` about a workflow, with Temporal's own client.
 pub async fn ask(address: &str, command: &str, workflow_id: &str) -> Value {
-    ask_run(address, command, workflow_id, "").await
-}
-
-/// The same about one run of it; about the last one when it has no name.
-pub async fn ask_run(address: &str, command: &str, workflow_id: &str, run_id: &str) -> Value {
     let cli = std::env::var("TEMPORAL_CLI").unwrap_or_else(|_| "temporal".to_owned());
-    let mut arguments =
-        vec!["workflow", command, "--workflow-id", workflow_id, "--address", address, "--output", "json"];
-    if !run_id.is_empty() {
-        arguments.extend(["--run-id", run_id]);
-    }
+    let arguments =
+        ["workflow", command, "--workflow-id", workflow_id, "--address", address, "--output", "json"];
     let output = Command::new(cli).args(arguments).output().await.expect("the Temporal CLI runs");
     serde_json::from_slice(&output.stdout).expect("its answer")
 }

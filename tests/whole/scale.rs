@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use futures::StreamExt;
 use serde_json::{Value, json};
 
-use crate::harness::{Registry, Temporal, ask_run, worker};
+use crate::harness::{Registry, Temporal, worker};
 
 /// Memory that a replica may take, in bytes, beside that of the program itself: a release stays below 100 MiB in all.
 const TAKEN_BYTES_MAX: u64 = 64 * 1024 * 1024;
@@ -88,13 +88,6 @@ async fn it_never_fills_up() {
         registry.taken_bytes() >> 20
     );
     assert!(runs.len() >= 3, "fewer than two hand-overs: {runs:?}");
-    // Writes do not wait for Temporal's timers, which are up to a second late: whoever is refused ends the hand-over.
-    let mut hurried = 0;
-    for run_id in &runs {
-        let history = ask_run(&temporal.address(), "show", "workflow-registry", run_id).await;
-        hurried += usize::from(history.to_string().contains("hurry_hand_over"));
-    }
-    assert!(hurried > 0, "no hand-over was hurried");
     assert!(events < 10_000, "a run reached {events} events");
     assert!(registry.taken_bytes() < TAKEN_BYTES_MAX, "{} bytes taken", registry.taken_bytes());
 }
