@@ -3,6 +3,7 @@
 
 mod bare;
 mod http;
+mod idle;
 mod inputs;
 mod raw;
 mod rows;
@@ -47,6 +48,9 @@ async fn main() -> anyhow::Result<()> {
     }
     if wanted("heartbeats") {
         rows::heartbeats(&mut table, span).await?;
+    }
+    if wanted("idle") {
+        idle::minute(&mut table).await?;
     }
     if wanted("registrations") {
         rows::registrations(&mut table).await?;
