@@ -8,7 +8,7 @@ use futures::FutureExt;
 use serde::Deserialize;
 use serde_json::json;
 use temporal_registry::{
-    http::body::ApiJson,
+    http::body::{Bulk, BulkJson, Object},
     registry::Batch,
     schema::{Validator, ValidatorCache, content_hash},
     temporal::codec,
@@ -71,7 +71,8 @@ pub fn checked() {
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct Heartbeats {
-    workers: Vec<Alive>,
+    #[schema(value_type = Vec<Alive>)]
+    workers: Vec<Object<Alive>>,
 }
 
 #[derive(Deserialize, ToSchema)]
@@ -82,6 +83,12 @@ struct Alive {
     epoch: Option<u64>,
 }
 
+impl Bulk for Heartbeats {
+    fn fits(&self) -> bool {
+        self.workers.iter().all(|Object(one)| !one.worker_id.is_empty())
+    }
+}
+
 pub fn body() {
     let alive: Vec<_> = (0..1_000).map(|n| json!({"worker_id": format!("w{n}"), "epoch": n})).collect();
     let text = json!({"workers": alive}).to_string();
@@ -90,13 +97,13 @@ pub fn body() {
         request.body(Body::from(text.clone())).expect("a request")
     };
     let read = |request| {
-        let reading = ApiJson::<Heartbeats>::from_request(request, &()).now_or_never();
+        let reading = BulkJson::<Heartbeats>::from_request(request, &()).now_or_never();
         reading.expect("all of it is there").expect("a good body").0.workers
     };
     // The schema of the body is made once.
     read(request());
     let request = request();
     let workers = count(|| read(request));
-    assert!(workers.iter().all(|one| one.worker_id == format!("w{}", one.epoch.unwrap_or_default())));
+    assert!(workers.iter().all(|Object(one)| one.worker_id == format!("w{}", one.epoch.unwrap_or_default())));
     assert_eq!(workers.len(), 1_000);
 }

@@ -95,14 +95,27 @@ pub struct Pace {
     pub p99: Duration,
 }
 
-impl Pace {
-    /// From the time each of many things took, in all and one by one.
-    pub fn of(mut each: Vec<Duration>, took: Duration) -> Self {
-        each.sort_unstable();
+/// How long many things took, one by one and in all.
+pub struct Sample {
+    each: Vec<Duration>,
+    took: Duration,
+}
+
+impl Sample {
+    /// This one and a later one of the same.
+    pub fn and(mut self, later: Sample) -> Self {
+        self.each.extend(later.each);
+        self.took += later.took;
+        self
+    }
+
+    pub fn pace(mut self) -> Pace {
+        self.each.sort_unstable();
+        let each = &self.each;
         let at = |share: usize| each.get((each.len() * share / 100).min(each.len().saturating_sub(1)));
         #[allow(clippy::cast_precision_loss, reason = "a rate for people")]
-        let per_second = each.len() as f64 / took.as_secs_f64();
-        Self {
+        let per_second = each.len() as f64 / self.took.as_secs_f64();
+        Pace {
             per_second,
             p50: at(50).copied().unwrap_or_default(),
             p99: at(99).copied().unwrap_or_default(),
@@ -116,7 +129,7 @@ pub async fn load<S, F>(
     states: Vec<S>,
     span: Duration,
     act: impl Fn(S, u64) -> F + Clone + Send + Sync + 'static,
-) -> anyhow::Result<Pace>
+) -> anyhow::Result<Sample>
 where
     S: Send + 'static,
     F: Future<Output = anyhow::Result<S>> + Send,
@@ -139,7 +152,7 @@ where
     for client in clients.collect::<Vec<_>>() {
         all.extend(client.await??);
     }
-    Ok(Pace::of(all, began.elapsed()))
+    Ok(Sample { each: all, took: began.elapsed() })
 }
 
 /// Load of one HTTP call, made anew for each number.
@@ -148,7 +161,7 @@ pub async fn http_load(
     clients: usize,
     span: Duration,
     call: impl Fn(u64) -> Call + Clone + Send + Sync + 'static,
-) -> anyhow::Result<Pace> {
+) -> anyhow::Result<Sample> {
     let mut conns = Vec::new();
     for _ in 0..clients {
         conns.push(Conn::open(host).await?);

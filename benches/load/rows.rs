@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use crate::bare;
-use crate::http::{Call, Conn, Pace, http_load, load};
+use crate::http::{Call, Conn, Pace, Sample, http_load, load};
 use crate::inputs::{large, spec};
 use crate::raw::Raw;
 use crate::stage::{Registry, Stage, registration};
@@ -16,6 +16,19 @@ const CLIENTS: usize = 32;
 
 /// Types of one worker.
 const TYPES_EACH: u64 = 5;
+
+/// Measures both sides of a row by turns, so that what drifts meanwhile touches both alike: Temporal is slower the more it
+/// holds, and neighbours come and go.
+async fn by_turns(
+    span: Duration,
+    ours: impl AsyncFn(Duration) -> anyhow::Result<Sample>,
+    theirs: impl AsyncFn(Duration) -> anyhow::Result<Sample>,
+) -> anyhow::Result<(Pace, Pace)> {
+    let half = span / 2;
+    let before = theirs(half).await?;
+    let between = ours(half).await?.and(ours(half).await?);
+    Ok((between.pace(), before.and(theirs(half).await?).pace()))
+}
 
 /// Registers types, some to a worker.
 async fn fill(registry: &Registry, types: u64) -> anyhow::Result<()> {
@@ -51,22 +64,21 @@ pub async fn reads(table: &mut Table, span: Duration) -> anyhow::Result<()> {
         ("GET list, If-None-Match", known, Call::get("/known")),
     ];
     for (what, ours, theirs) in rows {
-        let pace = async |host: &str, call: Call| http_load(host, CLIENTS, span, move |_| call.clone()).await;
-        let (ours, theirs) = (pace(&host, ours).await?, pace(&other, theirs).await?);
+        let (ours, theirs) = by_turns(
+            span,
+            async |span| http_load(&host, CLIENTS, span, same(&ours)).await,
+            async |span| http_load(&other, CLIENTS, span, same(&theirs)).await,
+        )
+        .await?;
         table.compare(&format!("{what}, {CLIENTS} clients"), ours, theirs, 0.8);
     }
     Ok(())
 }
 
-async fn started(
-    host: &str,
-    clients: usize,
-    span: Duration,
-    path: &str,
-    body: &Value,
-) -> anyhow::Result<Pace> {
-    let call = Call::post(path, body);
-    http_load(host, clients, span, move |_| call.clone()).await
+/// One call for all numbers.
+fn same(call: &Call) -> impl Fn(u64) -> Call + Clone + Send + Sync + 'static {
+    let call = call.clone();
+    move |_| call.clone()
 }
 
 /// Starts against the raw client.
@@ -78,10 +90,9 @@ pub async fn starts(table: &mut Table, span: Duration) -> anyhow::Result<()> {
     let types = [spec("bench.v1"), large_spec, free].into_iter();
     Conn::open(host).await?.must(&Call::post("/registry/workers", &registration(0, types))).await?;
     let input = json!({"day": "2026-05-01", "region": "eu"});
-    let body = json!({"input": input});
-    let path = "/workflows/bench.v1/start";
+    let start = |of: &str, body: &Value| Call::post(&format!("/workflows/{of}/start"), body);
     let raw = Raw::connect(&stage.temporal.address()).await?;
-    let raw_pace = async |clients: usize| {
+    let raw_load = async |clients: usize, span: Duration| {
         let input = input.to_string().into_bytes();
         load(vec![raw.clone(); clients], span, move |raw: Raw, _| {
             let input = input.clone();
@@ -92,8 +103,14 @@ pub async fn starts(table: &mut Table, span: Duration) -> anyhow::Result<()> {
         })
         .await
     };
+    let call = start("bench.v1", &json!({"input": input}));
     for clients in [1, CLIENTS] {
-        let (theirs, ours) = (raw_pace(clients).await?, started(host, clients, span, path, &body).await?);
+        let (ours, theirs) = by_turns(
+            span,
+            async |span| http_load(host, clients, span, same(&call)).await,
+            async |span| raw_load(clients, span).await,
+        )
+        .await?;
         table.compare(
             &format!("start without name, {clients} clients, against the raw client"),
             ours,
@@ -101,12 +118,21 @@ pub async fn starts(table: &mut Table, span: Duration) -> anyhow::Result<()> {
             0.95,
         );
     }
-    let named = json!({"input": input, "name": "bench run"});
-    let (theirs, ours) = (raw_pace(CLIENTS).await?, started(host, CLIENTS, span, path, &named).await?);
+    let named = start("bench.v1", &json!({"input": input, "name": "bench run"}));
+    let (ours, theirs) = by_turns(
+        span,
+        async |span| http_load(host, CLIENTS, span, same(&named)).await,
+        async |span| raw_load(CLIENTS, span).await,
+    )
+    .await?;
     table.compare(&format!("start with name, {CLIENTS} clients, against the raw client"), ours, theirs, 0.85);
-    let body = json!({"input": large_input});
-    let theirs = started(host, CLIENTS, span, "/workflows/free.v1/start", &body).await?;
-    let ours = started(host, CLIENTS, span, "/workflows/large.v1/start", &body).await?;
+    let [checked, free] = ["large.v1", "free.v1"].map(|of| start(of, &json!({"input": large_input})));
+    let (ours, theirs) = by_turns(
+        span,
+        async |span| http_load(host, CLIENTS, span, same(&checked)).await,
+        async |span| http_load(host, CLIENTS, span, same(&free)).await,
+    )
+    .await?;
     table.compare("start with 10 KB input and 20 KB schema, against none", ours, theirs, 0.95);
     Ok(())
 }
@@ -119,10 +145,11 @@ pub async fn claims(table: &mut Table, span: Duration) -> anyhow::Result<()> {
         raw.claim().await?;
         Ok(raw)
     })
-    .await?;
+    .await?
+    .pace();
     for (clients, least) in [(1, 0.8), (32, 10.0), (512, 100.0)] {
         let call = Call::post("/workflow-ids/claim", &json!({"name": "bench"}));
-        let ours = http_load(&stage.registry.host, clients, span, move |_| call.clone()).await?;
+        let ours = http_load(&stage.registry.host, clients, span, same(&call)).await?.pace();
         table.compare(
             &format!("claims, {clients} clients, against one update at a time"),
             ours,
@@ -171,13 +198,14 @@ pub async fn heartbeats(table: &mut Table, span: Duration) -> anyhow::Result<()>
         let (_bare, other) = bare::start(folder.path()).await?;
         let batches = "temporal_registry_ledger_batch_commands_count";
         let before = stage.registry.metric(batches).await?;
-        let ours = http_load(&host, CLIENTS, span, call).await?;
-        let updates = stage.registry.metric(batches).await? - before;
-        let theirs = http_load(&other, CLIENTS, span, move |number| {
-            let Call { body, .. } = call(number);
-            Call { body, ..Call::post("/beat", &Value::Null) }
-        })
+        let bare = move |number: u64| Call { body: call(number).body, ..Call::post("/beat", &Value::Null) };
+        let (ours, theirs) = by_turns(
+            span,
+            async |span| http_load(&host, CLIENTS, span, call).await,
+            async |span| http_load(&other, CLIENTS, span, bare).await,
+        )
         .await?;
+        let updates = stage.registry.metric(batches).await? - before;
         table.compare(&format!("{what}, {CLIENTS} clients"), ours, theirs, 0.6);
         let each = if kind == 0 { 1.0 } else { 1000.0 };
         let beats = ours.per_second * span.as_secs_f64() * each;
@@ -240,11 +268,12 @@ pub async fn growth(table: &mut Table, span: Duration) -> anyhow::Result<()> {
         fill(&stage.registry, types).await?;
         let host = &stage.registry.host;
         let one = Call::get("/registry/workflows/bench-7.v1");
-        let read = http_load(host, CLIENTS, span, move |_| one.clone()).await?;
-        let body = json!({"input": {"day": "2026-05-01"}});
-        let start = started(host, CLIENTS, span, "/workflows/bench-7.v1/start", &body).await?;
-        let claim = started(host, CLIENTS, span, "/workflow-ids/claim", &json!({"name": "x"})).await?;
-        let now = [read, start, claim];
+        let start = Call::post("/workflows/bench-7.v1/start", &json!({"input": {"day": "2026-05-01"}}));
+        let claim = Call::post("/workflow-ids/claim", &json!({"name": "x"}));
+        let pace = async |call: &Call| {
+            Ok::<_, anyhow::Error>(http_load(host, CLIENTS, span, same(call)).await?.pace())
+        };
+        let now = [pace(&one).await?, pace(&start).await?, pace(&claim).await?];
         if let Some(first) = first {
             for (what, (now, then)) in
                 ["GET one type", "start", "claim"].iter().zip(now.into_iter().zip(first))

@@ -154,7 +154,7 @@ pub(super) fn answer<T: Serialize>(
     Ok(response)
 }
 
-/// A large answer that nobody asks for twice.
+/// An answer that nobody asks for twice.
 pub(super) fn rendered(body: &impl Serialize) -> Result<Response, Problem> {
     let json = json(body)?;
     Ok(([(header::CONTENT_TYPE, HeaderValue::from_static("application/json"))], json).into_response())

@@ -1,10 +1,15 @@
 //! JSON request bodies.
 
+use std::fmt;
+use std::marker::PhantomData;
+
 use axum::body::Bytes;
 use axum::extract::{FromRequest, Request};
 use axum::http::header;
 use http_body_util::BodyExt;
-use serde::de::DeserializeOwned;
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{DeserializeOwned, MapAccess, Visitor};
+use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 use utoipa::ToSchema;
 
@@ -22,6 +27,42 @@ pub struct ApiJson<T>(pub T);
 /// `request_body = Option<T>`.
 #[derive(Clone, Debug)]
 pub struct OptionalJson<T>(pub T);
+
+/// A body made large by many small parts, so that reading it twice is what its request costs. Refuses unknown fields, and
+/// takes its parts as [`Object`].
+pub trait Bulk: DeserializeOwned + ToSchema + 'static {
+    /// Whether what was read fits the published schema too, as far as the types of the fields do not say so.
+    fn fits(&self) -> bool;
+}
+
+/// A `T` out of a JSON object and nothing else: what derives `Deserialize` would read an array of its fields as well.
+#[derive(Clone, Debug)]
+pub struct Object<T>(pub T);
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct OfMap<T>(PhantomData<T>);
+
+        impl<'de, T: Deserialize<'de>> Visitor<'de> for OfMap<T> {
+            type Value = Object<T>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Object<T>, A::Error> {
+                T::deserialize(MapAccessDeserializer::new(map)).map(Object)
+            }
+        }
+
+        deserializer.deserialize_map(OfMap(PhantomData))
+    }
+}
+
+/// Like [`ApiJson`], but read without looking at the schema. Only what does not read, or does not fit, is checked
+/// against it, to say why.
+#[derive(Clone, Debug)]
+pub struct BulkJson<T>(pub T);
 
 impl<S: Send + Sync, T: DeserializeOwned + ToSchema + 'static> FromRequest<S> for ApiJson<T> {
     type Rejection = Problem;
@@ -42,6 +83,18 @@ impl<S: Send + Sync, T: DeserializeOwned + Default + ToSchema + 'static> FromReq
     }
 }
 
+impl<S: Send + Sync, T: Bulk> FromRequest<S> for BulkJson<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, _: &S) -> Result<Self, Problem> {
+        let body = bytes(request).await?;
+        match serde_json::from_slice(&body) {
+            Ok(Object(read)) if T::fits(&read) => Ok(Self(read)),
+            Ok(_) | Err(_) => parse(&body).map(Self),
+        }
+    }
+}
+
 /// The body, which the gate has read and bounded already.
 async fn bytes(request: Request) -> Result<Bytes, Problem> {
     let content_types = request.headers().get_all(header::CONTENT_TYPE);
@@ -58,6 +111,9 @@ async fn bytes(request: Request) -> Result<Bytes, Problem> {
 
 /// `application/json`, or any type with the suffix `+json`; parameters do not matter.
 fn is_json(content_type: &[u8]) -> bool {
+    if content_type == b"application/json" {
+        return true;
+    }
     let content_type = String::from_utf8_lossy(content_type).to_ascii_lowercase();
     let essence = content_type.split(';').next().unwrap_or_default().trim();
     essence == "application/json" || (essence.starts_with("application/") && essence.ends_with("+json"))

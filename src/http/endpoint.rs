@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use axum::http::StatusCode;
-use axum::middleware::from_fn_with_state;
+use tower::layer::layer_fn;
 use utoipa::openapi::header::HeaderBuilder;
 use utoipa::openapi::path::{Operation, PathItem};
 use utoipa::openapi::{
@@ -16,7 +16,7 @@ use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouter};
 use super::auth::Role;
 use super::code::Code;
 use super::fresh;
-use super::gate::{Gate, Policy, Shared, gate};
+use super::gate::{Gate, Gated, Policy, Shared};
 use super::state::AppState;
 
 /// One path, with one or more methods that need the same role.
@@ -101,8 +101,8 @@ impl Endpoint {
         let route = Arc::from(self.path());
         let (schemas, paths, mut methods) = self.route;
         if let Some(shared) = shared {
-            let gate_here = Arc::new(Gate { policy, route, shared: shared.clone() });
-            methods = methods.route_layer(from_fn_with_state(gate_here, gate));
+            let gate = Arc::new(Gate { policy, route, shared: shared.clone() });
+            methods = methods.route_layer(layer_fn(move |route| Gated { gate: gate.clone(), route }));
         }
         router.routes((schemas, paths, methods))
     }

@@ -1,14 +1,18 @@
 //! The way into one route: who may, how often, how much at once, how long.
 
+use std::convert::Infallible;
 use std::sync::{Arc, OnceLock};
+use std::task::{Context, Poll};
 
 use axum::body::{Body, Bytes};
-use axum::extract::{Request, State};
+use axum::extract::Request;
 use axum::http::{HeaderMap, Method, header};
-use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
+use futures::FutureExt;
+use futures::future::BoxFuture;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio_util::sync::CancellationToken;
+use tower::Service;
 
 use super::answers::{Answers, Rendered};
 use super::auth::{Authenticator, Identity, Role};
@@ -72,10 +76,45 @@ pub(super) struct Gate {
     pub shared: Arc<Shared>,
 }
 
-/// The layer around each route.
-pub(super) async fn gate(State(gate): State<Arc<Gate>>, request: Request, next: Next) -> Response {
-    gate.note(request.method());
-    gate.pass(request, next).await.unwrap_or_else(IntoResponse::into_response)
+/// A route behind its gate. Not axum's `from_fn`, which boxes and clones the route once more for every request.
+#[derive(Clone)]
+pub(super) struct Gated<S> {
+    pub gate: Arc<Gate>,
+    pub route: S,
+}
+
+impl<S> Service<Request> for Gated<S>
+where
+    S: Service<Request, Response = Response, Error = Infallible> + Clone + Send + 'static,
+    S::Future: Send,
+{
+    type Response = Response;
+    type Error = Infallible;
+    type Future = BoxFuture<'static, Result<Response, Infallible>>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        self.route.poll_ready(cx)
+    }
+
+    fn call(&mut self, request: Request) -> Self::Future {
+        // The one that is ready is the one to call.
+        let route = self.route.clone();
+        let route = std::mem::replace(&mut self.route, route);
+        let gate = self.gate.clone();
+        gate.note(request.method());
+        async move { Ok(gate.pass(request, route).await.unwrap_or_else(IntoResponse::into_response)) }.boxed()
+    }
+}
+
+/// The handler's answer.
+async fn run<S>(mut route: S, request: Request) -> Response
+where
+    S: Service<Request, Response = Response, Error = Infallible>,
+{
+    match route.call(request).await {
+        Ok(response) => response,
+        Err(never) => match never {},
+    }
 }
 
 impl Gate {
@@ -84,7 +123,10 @@ impl Gate {
         edge::note_route(&self.route, self.policy.writes(method.is_safe()));
     }
 
-    async fn pass(self: &Arc<Self>, request: Request, next: Next) -> Result<Response, Problem> {
+    async fn pass<S>(self: &Arc<Self>, request: Request, route: S) -> Result<Response, Problem>
+    where
+        S: Service<Request, Response = Response, Error = Infallible>,
+    {
         let (policy, shared) = (self.policy, &self.shared);
         let request = admit(policy, shared, request)?;
         let writes = policy.writes(request.method().is_safe());
@@ -110,7 +152,7 @@ impl Gate {
         if policy.docs {
             parts.extensions.insert(Document(shared.document.get().cloned().unwrap_or_default()));
         }
-        let answer = self.answered(wanted, Request::from_parts(parts, Body::from(body)), next);
+        let answer = self.answered(wanted, Request::from_parts(parts, Body::from(body)), route);
         match (policy.waits, writes) {
             (true, true) => return Ok(answer.await),
             (true, false) => return going_on(&shared.stop, answer).await,
@@ -121,13 +163,16 @@ impl Gate {
     }
 
     /// Runs the handler, on a view as fresh as the request wants it.
-    async fn answered(self: &Arc<Self>, wanted: Option<Wanted>, request: Request, next: Next) -> Response {
+    async fn answered<S>(self: &Arc<Self>, wanted: Option<Wanted>, request: Request, route: S) -> Response
+    where
+        S: Service<Request, Response = Response, Error = Infallible>,
+    {
         if !self.policy.view {
-            return next.run(request).await;
+            return run(route, request).await;
         }
         let reads = &*self.shared.reads;
         let Some(wanted) = wanted else {
-            let mut response = next.run(request).await;
+            let mut response = run(route, request).await;
             fresh::stamp(reads, reads.view().revision, &mut response);
             return response;
         };
@@ -137,7 +182,7 @@ impl Gate {
         // The view only moves forward, so a read is at least as new as the view before it, a write as the view after it.
         let revision = reads.view().revision;
         let uri = request.uri().clone();
-        let mut response = next.run(request).await;
+        let mut response = run(route, request).await;
         if let Some(rendered) = response.extensions_mut().remove::<Arc<Rendered>>() {
             self.shared.answers.keep(&uri, rendered, self.clone());
         }

@@ -2,16 +2,16 @@
 
 use std::sync::Arc;
 
+use axum::Extension;
 use axum::extract::State;
 use axum::response::Response;
-use axum::{Extension, Json};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use utoipa_axum::routes;
 
 use super::answers::rendered;
 use super::auth::{Identity, Role};
-use super::body::{ApiJson, OptionalJson};
+use super::body::{Bulk, BulkJson, Object, OptionalJson};
 use super::code::Code;
 use super::endpoint::{Endpoint, Routes};
 use super::params::ApiPath;
@@ -48,7 +48,8 @@ struct HeartbeatRequest {
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct HeartbeatsRequest {
-    workers: Vec<WorkerAlive>,
+    #[schema(value_type = Vec<WorkerAlive>)]
+    workers: Vec<Object<WorkerAlive>>,
 }
 
 /// One of many heartbeats.
@@ -60,6 +61,13 @@ struct WorkerAlive {
     /// Its epoch; the current one when absent.
     #[schema(example = 17)]
     epoch: Option<u64>,
+}
+
+impl Bulk for HeartbeatsRequest {
+    fn fits(&self) -> bool {
+        let epoch_fits = |epoch: u64| i64::try_from(epoch).is_ok();
+        self.workers.iter().all(|Object(one)| !one.worker_id.is_empty() && one.epoch.is_none_or(epoch_fits))
+    }
 }
 
 /// The answer to a heartbeat.
@@ -141,10 +149,10 @@ async fn heartbeat(
     Extension(who): Extension<Identity>,
     ApiPath(worker_id): ApiPath<String>,
     OptionalJson(HeartbeatRequest { epoch }): OptionalJson<HeartbeatRequest>,
-) -> Result<Json<HeartbeatAnswer>, Problem> {
+) -> Result<Response, Problem> {
     let heard = hear(&state, &who, vec![WorkerAlive { worker_id, epoch }]).await?;
     let lease = heard.into_iter().next().and_then(|(_, lease)| lease);
-    Ok(Json(Answering::default().answer(lease)))
+    rendered(&Answering::default().answer(lease))
 }
 
 /// Many workers are alive.
@@ -156,9 +164,10 @@ async fn heartbeat(
 async fn heartbeats(
     State(state): State<AppState>,
     Extension(who): Extension<Identity>,
-    ApiJson(body): ApiJson<HeartbeatsRequest>,
+    BulkJson(body): BulkJson<HeartbeatsRequest>,
 ) -> Result<Response, Problem> {
-    let heard = hear(&state, &who, body.workers).await?.into_iter();
+    let alive = body.workers.into_iter().map(|Object(one)| one).collect();
+    let heard = hear(&state, &who, alive).await?.into_iter();
     let mut answering = Answering::default();
     let workers = heard.map(|(worker_id, lease)| WorkerHeard { worker_id, answer: answering.answer(lease) });
     rendered(&HeartbeatsAnswer { workers: workers.collect() })

@@ -11,11 +11,14 @@ use super::problem::Problem;
 
 /// Refuses requests addressed to, or made by pages of, anything but this machine.
 pub fn check(uri: &Uri, headers: &HeaderMap) -> Result<(), Problem> {
-    let host = match uri.authority() {
-        Some(authority) => Some(authority.clone()),
-        None => headers.get(header::HOST).and_then(|host| Authority::try_from(host.as_bytes()).ok()),
+    let named = |host: &[u8]| Authority::try_from(host).is_ok_and(|host| is_loopback(host.host()));
+    let is_ours = match uri.authority() {
+        Some(authority) => is_loopback(authority.host()),
+        None => headers
+            .get(header::HOST)
+            .is_some_and(|host| is_plainly_loopback(host.as_bytes()) || named(host.as_bytes())),
     };
-    if !host.is_some_and(|host| is_loopback(host.host())) {
+    if !is_ours {
         return Err(Problem::new(Code::ForeignHost, "only localhost and loopback addresses are served here"));
     }
     let Some(origin) = headers.get(header::ORIGIN) else { return Ok(()) };
@@ -24,6 +27,16 @@ pub fn check(uri: &Uri, headers: &HeaderMap) -> Result<(), Problem> {
         return Err(Problem::new(Code::ForeignOrigin, "only pages of this machine may call this server"));
     }
     Ok(())
+}
+
+/// What nearly every request names: a name of this machine, and perhaps a port.
+fn is_plainly_loopback(host: &[u8]) -> bool {
+    let names: [&[u8]; 3] = [b"localhost", b"127.0.0.1", b"[::1]"];
+    names.iter().filter_map(|name| host.strip_prefix(*name)).any(|rest| match rest {
+        [] => true,
+        [b':', port @ ..] => port.iter().all(u8::is_ascii_digit),
+        _ => false,
+    })
 }
 
 fn is_loopback(host: &str) -> bool {
@@ -37,8 +50,11 @@ mod tests {
 
     #[test]
     fn hosts_and_origins() {
-        let table: [(&str, Option<&str>, Option<Code>); 10] = [
+        let table: [(&str, Option<&str>, Option<Code>); 13] = [
             ("localhost", None, None),
+            ("127.1.2.3", None, None),
+            ("localhost:8080@evil.example", None, Some(Code::ForeignHost)),
+            ("127.0.0.1@evil.example", None, Some(Code::ForeignHost)),
             ("LOCALHOST:8080", None, None),
             ("127.0.0.1:8080", Some("http://localhost:8080"), None),
             ("[::1]:8080", Some("http://[::1]:8080"), None),

@@ -128,6 +128,9 @@ fn scalar(text: String, schema: &Value) -> Value {
 
 /// Refuses a `%` without two hex digits, and bytes that are not UTF-8, which decoders let through.
 fn well_encoded(text: &str, part: &str) -> Result<(), Problem> {
+    if !text.contains('%') {
+        return Ok(());
+    }
     let mut pieces = text.split('%').skip(1);
     let hex =
         |piece: &str| piece.as_bytes().get(..2).is_some_and(|two| two.iter().all(u8::is_ascii_hexdigit));

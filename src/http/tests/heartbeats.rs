@@ -89,6 +89,33 @@ async fn many_heartbeats_in_one_call() {
 }
 
 #[tokio::test]
+async fn what_reads_but_does_not_fit_is_refused_all_the_same() {
+    let door = Door::open();
+    door.desk.earlier(&registration("w1", &["a"]), 0);
+    let ask = async |workers: &str| {
+        door.post("/registry/heartbeats", format!(r#"{{"workers": [{{"worker_id": "w1"}}, {workers}]}}"#))
+            .await
+    };
+    let refused = [
+        (r#"{"worker_id": ""}"#, "/workers/1/worker_id"),
+        (r#"{"worker_id": "w1", "epoch": 9223372036854775808}"#, "/workers/1/epoch"),
+        (r#"{"worker_id": "w1", "epoch": -1}"#, "/workers/1/epoch"),
+        (r#"{"worker_id": "w1", "epoch": 1.5}"#, "/workers/1/epoch"),
+        (r#"{"epoch": 1}"#, "/workers/1/worker_id"),
+        (r#"["w1", 1]"#, "/workers/1"),
+        ("null", "/workers/1"),
+    ];
+    for (workers, pointer) in refused {
+        let answer = ask(workers).await;
+        assert_eq!(answer.body["details"][0]["pointer"], pointer, "{workers}: {}", answer.body);
+        answer.assert_problem(Code::InvalidRequest);
+    }
+    ask("{").await.assert_problem(Code::InvalidJson);
+    let known_twice = ask(r#"{"worker_id": "w9", "worker_id": "w1", "epoch": null}"#).await;
+    assert_eq!(known_twice.body["workers"][1]["status"], "ack", "the last of a name counts");
+}
+
+#[tokio::test]
 async fn a_lapse_that_speaks_against_the_registry_is_unknown() {
     // Most of the workers went silent together.
     let door = Door::open();
