@@ -35,8 +35,9 @@ pub const HISTORY_EVENTS_MAX: i64 = 51_200;
 /// Bytes of history at which Temporal ends a run, unless its server is configured otherwise.
 pub const HISTORY_BYTES_MAX: i64 = 50 * 1024 * 1024;
 
-/// How long a question waits for those of other replicas, and how often it tries.
-const TURN_WITHIN: Duration = Duration::from_secs(2);
+/// How long a question waits for those of other replicas, and how often it tries: longer than a workflow task lasts whose
+/// worker died over it, since nothing is answered meanwhile.
+const TURN_WITHIN: Duration = Duration::from_secs(5);
 const TURN_AGAIN: Duration = Duration::from_millis(25);
 
 /// This replica's view of the registry.

@@ -84,7 +84,9 @@ async fn one_of_two_replicas_restarts_it_with_its_state() {
     let slugs: Vec<_> = slugs.as_array().expect("counters").iter().map(|one| one["slug"].clone()).collect();
     assert_eq!(slugs, ["kept", "three", "two"]);
 
-    // With its history gone, what they have seen is all there is.
+    // With its history gone, what they have seen is all there is: whichever of them starts it again.
+    let has_seen = async || a.get("/workflow-ids").await.body["slug_counters"][1]["slug"] == "three";
+    a.until("it has seen what was written through the other", has_seen).await;
     let before = run_id(&a).await;
     cli(&address, &["workflow", "delete", "--workflow-id", "workflow-registry", "--yes"]).await;
     ready_in_another_run(&a, &before).await;
