@@ -10,10 +10,12 @@ pub use surface::register;
 use std::pin::pin;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use futures::future::select;
+use futures::future::{Either, select};
 use serde::{Deserialize, Serialize};
 use temporalio_common::{data_converters::RawValue, protos::temporal::api::common::v1::Payload};
-use temporalio_sdk::{ActivityOptions, ContinueAsNewOptions, WorkflowContext, WorkflowResult};
+use temporalio_sdk::{
+    ActivityOptions, CancellableFuture, ContinueAsNewOptions, WorkflowContext, WorkflowResult,
+};
 
 use super::{
     codec::{self, CodecError},
@@ -336,8 +338,12 @@ async fn hand_over(ctx: &mut WorkflowContext<RegistryWorkflow>) -> WorkflowResul
     ctx.state_mut(|s| s.handing_over = true);
     for _ in 0..YIELDS_MAX {
         let heard = ctx.state(|s| s.hurries);
-        let hurried = ctx.wait_condition(move |s| s.hurries > heard);
-        select(pin!(ctx.timer(Duration::from_millis(1))), pin!(hurried)).await;
+        let hurried = pin!(ctx.wait_condition(move |s| s.hurries > heard));
+        let timer = pin!(ctx.timer(Duration::from_millis(1)));
+        if let Either::Right((_, timer)) = select(timer, hurried).await {
+            // One that fires while the state is packed would have Temporal refuse to end the run: all is replayed then.
+            timer.cancel();
+        }
         if ctx.state(|s| s.last_update_at) != ctx.history_length() {
             break;
         }
