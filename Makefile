@@ -84,8 +84,7 @@ upgrade: tools
 	git archive $(FROM) | tar -x -C $(EARLIER)/source
 	sed -i '0,/^version = .*/s//version = "0.0.0"/' $(EARLIER)/source/Cargo.toml
 	sed -i '/^name = "temporal-registry"/{n;s/.*/version = "0.0.0"/}' $(EARLIER)/source/Cargo.lock
-	cd $(EARLIER)/source && CARGO_TARGET_DIR=$(CURDIR)/target cargo build --locked --bin temporal-registry \
-	  --config 'profile.dev.opt-level=0' --config 'profile.dev.package."*".opt-level=1'
+	cd $(EARLIER)/source && CARGO_TARGET_DIR=$(CURDIR)/target cargo build --locked --bin temporal-registry
 	cp target/debug/temporal-registry $(EARLIER)/temporal-registry
 	cargo build --locked --bin temporal-registry --example proof
 	OLD=$(EARLIER)/temporal-registry target/debug/examples/proof upgrade
