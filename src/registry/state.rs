@@ -137,8 +137,8 @@ impl Registry {
         self.state.measured = (raw_bytes, packed_bytes);
     }
 
-    /// Packed size once there are so many raw bytes more: as last measured, and what came since at twice the measured ratio (at full weight before the first
-    /// measurement): a guess that errs on the large side.
+    /// Packed size once there are so many raw bytes more: as last measured, and what came since at twice the measured
+    /// ratio (at full weight before the first measurement): a guess that errs on the large side.
     fn packed_bytes(&self, more_raw_bytes: u64) -> u64 {
         let (raw, packed) = self.state.measured;
         let since = (self.state.status.raw_bytes + more_raw_bytes).saturating_sub(raw);

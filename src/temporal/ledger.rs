@@ -152,20 +152,21 @@ struct Writer {
 
 impl Writer {
     async fn run(mut self, mut items: mpsc::Receiver<Item>) {
-        let mut tick = tokio::time::interval(TICK);
-        tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut tick = Instant::now();
         loop {
             let first = match self.carried.take() {
                 Some(item) => Some(item),
-                None => tokio::select! {
-                    item = items.recv() => match item {
-                        Some(item) => Some(item),
-                        None => return,
-                    },
-                    _ = tick.tick() => None,
+                None => match timeout_at(tick, items.recv()).await {
+                    Ok(Some(item)) => Some(item),
+                    Ok(None) => return,
+                    Err(_) => None,
                 },
             };
-            let housekeeping = self.housekeeping();
+            let mut housekeeping = Vec::new();
+            if tick <= Instant::now() {
+                housekeeping = self.housekeeping();
+                tick = Instant::now() + TICK;
+            }
             let batch = self.gather(first, &mut items);
             if !batch.is_empty() || !housekeeping.is_empty() {
                 let span = debug_span!("ledger batch", commands = batch.len() + housekeeping.len());
@@ -212,7 +213,7 @@ impl Writer {
 
     async fn commit(&mut self, mut batch: Vec<Item>, housekeeping: Vec<Box<Json>>) {
         self.sequence += 1;
-        let begun = Instant::now();
+        let (begun, begun_ms) = (Instant::now(), clock::now_ms());
         let mut delivered = false;
         let mut pause = PAUSE_MIN;
         let mut attempts = 0_u64;
@@ -234,7 +235,7 @@ impl Writer {
                     let commands = batch.len() + housekeeping.len();
                     self.metrics.ledger_batch_commands.observe(commands as f64);
                     self.metrics.ledger_batch_seconds.observe(begun.elapsed().as_secs_f64());
-                    return self.answer(batch, housekeeping.len(), reply).await;
+                    return self.answer(batch, housekeeping.len(), reply, begun_ms).await;
                 }
                 // Accepted, perhaps, and not answered for.
                 Err(Attempt::Again) => delivered = true,
@@ -316,9 +317,10 @@ impl Writer {
     }
 
     /// The view learns of the changes before any caller learns of its outcome, so that everyone reads their own writes.
-    async fn answer(&self, batch: Vec<Item>, skip: usize, reply: BatchReply) {
-        let complete = self.mirror.take(&reply.changes) && reply.changes.to >= reply.changes.head;
-        if !complete && let Err(error) = self.mirror.complete().await {
+    async fn answer(&self, batch: Vec<Item>, skip: usize, reply: BatchReply, sent_ms: i64) {
+        if !self.mirror.take_all(&reply.changes, sent_ms)
+            && let Err(error) = self.mirror.complete().await
+        {
             tracing::warn!(%error, "writes were applied, but this replica's view lags");
         }
         for (item, outcome) in batch.into_iter().zip(reply.outcomes.into_iter().skip(skip)) {

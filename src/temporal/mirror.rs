@@ -35,6 +35,10 @@ pub const HISTORY_EVENTS_MAX: i64 = 51_200;
 /// Bytes of history at which Temporal ends a run, unless its server is configured otherwise.
 pub const HISTORY_BYTES_MAX: i64 = 50 * 1024 * 1024;
 
+/// A view that was complete so lately need not be caught up at once: what others write is seen with the next look, and within
+/// the second that is promised.
+const TOLD_WITHIN_MS: i64 = 150;
+
 /// How long a question waits for those of other replicas, and how often it tries: longer than a workflow task lasts whose
 /// worker died over it, since nothing is answered meanwhile.
 const TURN_WITHIN: Duration = Duration::from_secs(5);
@@ -54,6 +58,8 @@ pub struct Mirror {
     /// When this replica came up.
     up_since_ms: i64,
     running: AtomicBool,
+    /// Whether the run as last seen may hold more than the view does.
+    behind: AtomicBool,
     run: ArcSwap<Run>,
     revision: watch::Sender<u64>,
 }
@@ -92,6 +98,7 @@ impl Mirror {
             confirmed_ms: AtomicI64::new(0),
             up_since_ms: clock::now_ms(),
             running: AtomicBool::new(false),
+            behind: AtomicBool::new(false),
             run: ArcSwap::from_pointee(Run::default()),
             revision: watch::channel(0).0,
         }
@@ -126,6 +133,15 @@ impl Mirror {
         self.generation.fetch_add(1, Ordering::Release);
         self.revision.send_replace(revision);
         true
+    }
+
+    /// Takes all that had changed when the registry answered something sent at `sent_ms`. `false`: there is more, catch up.
+    pub fn take_all(&self, changes: &Changes, sent_ms: i64) -> bool {
+        let complete = self.take(changes) && changes.to >= changes.head;
+        if complete {
+            self.confirmed_ms.fetch_max(sent_ms, Ordering::Relaxed);
+        }
+        complete
     }
 
     /// Heartbeats that are not durable yet. Empty unless one of them must not wait any longer: that is when a third of
@@ -203,12 +219,18 @@ impl Mirror {
             history_events: info.history_length,
             history_bytes: info.history_size_bytes,
         };
-        let moved = **self.run.load() != run;
-        if moved {
-            match self.complete().await {
-                Ok(()) => self.run.store(Arc::new(run)),
-                Err(error) if is_stateless(&error) => return Ok(Seen::Stateless),
-                Err(error) => return Err(error),
+        let known = self.run.load_full();
+        if *known != run || self.behind.load(Ordering::Relaxed) {
+            // A question that waits while a run ends has that run replayed, which holds the next one up. So a replica
+            // that writes goes by the answers to its batches.
+            let told = self.age_ms(began_ms) <= TOLD_WITHIN_MS && known.run_id == run.run_id;
+            if !told && let Err(error) = self.complete().await {
+                return if is_stateless(&error) { Ok(Seen::Stateless) } else { Err(error) };
+            }
+            self.behind.store(told, Ordering::Relaxed);
+            self.run.store(Arc::new(run));
+            if told {
+                return Ok(Seen::Fresh);
             }
         }
         self.confirmed_ms.fetch_max(began_ms, Ordering::Relaxed);

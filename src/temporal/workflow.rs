@@ -143,15 +143,6 @@ impl RegistryWorkflow {
         }
     }
 
-    fn validate_batch(&self, input: &RawValue) -> Result<(), Failure> {
-        if self.early.is_some() {
-            return Err(AWAITING_STATE.into());
-        }
-        self.require_open()?;
-        codec::decode::<Batch>(input)?;
-        Ok(())
-    }
-
     fn validate_state(&self, input: &RawValue) -> Result<(), Failure> {
         self.require_open()?;
         codec::decode_state(input)?.check()?;
@@ -172,7 +163,7 @@ impl RegistryWorkflow {
 
     fn take_update(&mut self, task: &Task, name: &str, input: &RawValue) -> Result<RawValue, Failure> {
         let payload = match name {
-            APPLY_BATCH => self.apply_batch(task, codec::decode(input)?)?,
+            APPLY_BATCH => self.apply_batch(task, input)?,
             TAKE_STATE => {
                 self.take_state(task, codec::decode_state(input)?, codec::flag(input.payloads.get(1))?)?
             }
@@ -182,7 +173,10 @@ impl RegistryWorkflow {
         Ok(RawValue::new(vec![payload]))
     }
 
-    fn apply_batch(&mut self, task: &Task, batch: Batch) -> Result<Payload, Failure> {
+    /// Not validated first: for that the SDK would copy the state that this run began with, at each batch.
+    fn apply_batch(&mut self, task: &Task, input: &RawValue) -> Result<Payload, Failure> {
+        self.require_open()?;
+        let batch: Batch = codec::decode(input)?;
         self.commands += batch.commands.len();
         let now_ms = self.note_update(task);
         Ok(codec::encode(&self.registry.apply_batch(&batch, now_ms, REPLY_CHANGES_BYTES_MAX))?)

@@ -94,7 +94,7 @@ impl WorkflowImplementation for RegistryWorkflow {
     fn definition() -> WorkflowDefinitionDescriptor {
         let update = |name: &&str| UpdateDefinitionDescriptor {
             name: (*name).to_owned(),
-            has_validator: [APPLY_BATCH, TAKE_STATE].contains(name),
+            has_validator: *name == TAKE_STATE,
         };
         WorkflowDefinitionDescriptor {
             workflow_type: REGISTERING.with_borrow(Clone::clone),
@@ -185,7 +185,6 @@ impl WorkflowImplementation for RegistryWorkflow {
         input: Box<dyn Any>,
     ) -> Result<(), WorkflowError> {
         match name {
-            APPLY_BATCH => self.validate_batch(&raw(input)).map_err(WorkflowError::Execution),
             TAKE_STATE => self.validate_state(&raw(input)).map_err(WorkflowError::Execution),
             _ => Ok(()),
         }
