@@ -37,7 +37,7 @@ pub const HISTORY_BYTES_MAX: i64 = 50 * 1024 * 1024;
 
 /// A view that was complete so lately need not be caught up at once: what others write is seen with the next look, and within
 /// the second that is promised.
-const TOLD_WITHIN_MS: i64 = 150;
+const TOLD_WITHIN_MS: i64 = 500;
 
 /// How long a question waits for those of other replicas, and how often it tries: longer than a workflow task lasts whose
 /// worker died over it, since nothing is answered meanwhile.

@@ -93,3 +93,18 @@ async fn a_start_is_one_call_and_a_name_a_share_of_one() {
     }
     assert_eq!(starts(), before);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_claims_all_the_time_does_not_ask_what_changed() {
+    let world = World::new(1).await;
+    let door = world.door();
+    let count = |name: &str| calls(door).get(name).copied().unwrap_or(0);
+    let (looks, questions) = ("DescribeWorkflowExecution", "QueryWorkflow");
+    let before = [looks, questions].map(count);
+    while count(looks) < before[0] + 8 {
+        door.post("/workflow-ids/claim", json!({"name": world.queue})).await.ok();
+    }
+    let asked = count(questions) - before[1];
+    // One look of which a claim was in flight for too long may ask.
+    assert!(asked <= 4, "{asked} questions");
+}
