@@ -24,10 +24,16 @@ async fn by_turns(
     ours: impl AsyncFn(Duration) -> anyhow::Result<Sample>,
     theirs: impl AsyncFn(Duration) -> anyhow::Result<Sample>,
 ) -> anyhow::Result<(Pace, Pace)> {
-    let half = span / 2;
-    let before = theirs(half).await?;
-    let between = ours(half).await?.and(ours(half).await?);
-    Ok((between.pace(), before.and(theirs(half).await?).pace()))
+    let turn = span / 4;
+    let (mut them, mut us) = (theirs(turn).await?, ours(turn).await?);
+    for is_ours in [true, false, true, false, false, true] {
+        if is_ours {
+            us = us.and(ours(turn).await?);
+        } else {
+            them = them.and(theirs(turn).await?);
+        }
+    }
+    Ok((us.pace(), them.pace()))
 }
 
 /// Registers types, some to a worker.
@@ -84,7 +90,7 @@ fn same(call: &Call) -> impl Fn(u64) -> Call + Clone + Send + Sync + 'static {
 /// Starts against the raw client.
 pub async fn starts(table: &mut Table, span: Duration) -> anyhow::Result<()> {
     // A start takes a tenth of a second when there are many: it needs longer to tell.
-    let span = span * 2;
+    let span = span * 4;
     let stage = Stage::set().await?;
     let host = &stage.registry.host;
     let (large_spec, large_input) = large("large.v1");

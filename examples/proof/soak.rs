@@ -47,7 +47,7 @@ pub async fn run() -> anyhow::Result<()> {
     let putting = tokio::spawn(versions(places.clone(), counts.clone(), 0));
     let claimers = Claimers::start(&places, 8, 50);
     let (began, mut samples, mut runs) = (Instant::now(), Vec::new(), BTreeSet::new());
-    let (mut kills, mut cuts, mut aways, mut slowest) = (0, 0, 0, Duration::ZERO);
+    let (mut failovers, mut cuts, mut aways, mut slowest) = (Vec::new(), 0, 0, Duration::ZERO);
     for round in 0_usize.. {
         if began.elapsed() >= lasting {
             break;
@@ -56,10 +56,13 @@ pub async fn run() -> anyhow::Result<()> {
         match round % 4 {
             0 => link.cut(),
             1 => {
+                places.send_replace(vec![lasts.url.clone(); 2]);
                 dies.kill().await;
-                dies = start(1).await;
+                // More than were in flight: a write that was sent after the kill is among them.
+                let (resumed, again) = tokio::join!(claimers.more(20), start(1));
+                failovers.push(resumed.as_millis() as u64);
+                dies = again;
                 places.send_replace(vec![lasts.url.clone(), dies.url.clone()]);
-                kills += 1;
             }
             2 => {
                 link.set(Way::Gone);
@@ -91,6 +94,7 @@ pub async fn run() -> anyhow::Result<()> {
     let (claims, retries) = claimers.checked().await;
     working.await?;
     let (_, lost) = putting.await?;
+    failovers.sort_unstable();
     let quarter = samples.len() / 4;
     let mean = |part: &[Sample]| part.iter().map(|s| s.taken_bytes).sum::<u64>() / part.len().max(1) as u64;
     let (early, late) = (mean(&samples[quarter..2 * quarter]), mean(&samples[3 * quarter..]));
@@ -104,7 +108,9 @@ pub async fn run() -> anyhow::Result<()> {
         // The claimers' check ends the run otherwise.
         ("duplicated", 0),
         ("hand-overs", runs.len().saturating_sub(1) as u64),
-        ("failovers (kill -9)", kills),
+        ("failovers (kill -9)", failovers.len() as u64),
+        ("writes resume, median, ms", failovers.get(failovers.len() / 2).copied().unwrap_or(0)),
+        ("writes resume, worst, ms", failovers.last().copied().unwrap_or(0)),
         ("cuts", cuts as u64),
         ("away for a minute", aways),
         ("200 claims at worst, ms", slowest.as_millis() as u64),

@@ -11,9 +11,9 @@ use super::problem::Problem;
 
 /// Refuses requests addressed to, or made by pages of, anything but this machine.
 pub fn check(uri: &Uri, headers: &HeaderMap) -> Result<(), Problem> {
-    let named = |host: &[u8]| Authority::try_from(host).is_ok_and(|host| is_loopback(host.host()));
+    let named = |host: &[u8]| Authority::try_from(host).is_ok_and(|host| is_here(&host));
     let is_ours = match uri.authority() {
-        Some(authority) => is_loopback(authority.host()),
+        Some(authority) => is_here(authority),
         None => headers
             .get(header::HOST)
             .is_some_and(|host| is_plainly_loopback(host.as_bytes()) || named(host.as_bytes())),
@@ -23,7 +23,7 @@ pub fn check(uri: &Uri, headers: &HeaderMap) -> Result<(), Problem> {
     }
     let Some(origin) = headers.get(header::ORIGIN) else { return Ok(()) };
     let origin = Uri::try_from(origin.as_bytes()).ok();
-    if origin.and_then(|origin| origin.host().map(is_loopback)) != Some(true) {
+    if origin.and_then(|origin| origin.authority().map(is_here)) != Some(true) {
         return Err(Problem::new(Code::ForeignOrigin, "only pages of this machine may call this server"));
     }
     Ok(())
@@ -39,6 +39,11 @@ fn is_plainly_loopback(host: &[u8]) -> bool {
     })
 }
 
+/// A host of this machine, and nothing but a port beside it.
+fn is_here(authority: &Authority) -> bool {
+    is_loopback(authority.host()) && (authority.port().is_some() || authority.as_str() == authority.host())
+}
+
 fn is_loopback(host: &str) -> bool {
     let bare = host.trim_start_matches('[').trim_end_matches(']');
     host.eq_ignore_ascii_case("localhost") || bare.parse().is_ok_and(|ip: IpAddr| ip.is_loopback())
@@ -50,7 +55,7 @@ mod tests {
 
     #[test]
     fn hosts_and_origins() {
-        let table: [(&str, Option<&str>, Option<Code>); 13] = [
+        let table: [(&str, Option<&str>, Option<Code>); 16] = [
             ("localhost", None, None),
             ("127.1.2.3", None, None),
             ("localhost:8080@evil.example", None, Some(Code::ForeignHost)),
@@ -61,6 +66,9 @@ mod tests {
             ("evil.example", None, Some(Code::ForeignHost)),
             ("127.0.0.1.evil.example:8080", None, Some(Code::ForeignHost)),
             ("localhost.evil.example", None, Some(Code::ForeignHost)),
+            ("localhost:80.evil.example", None, Some(Code::ForeignHost)),
+            ("127.1.2.3:80", None, None),
+            ("localhost:80", Some("http://localhost:80.evil.example"), Some(Code::ForeignOrigin)),
             ("192.168.0.4:8080", None, Some(Code::ForeignHost)),
             ("localhost:8080", Some("https://evil.example"), Some(Code::ForeignOrigin)),
             ("localhost:8080", Some("null"), Some(Code::ForeignOrigin)),

@@ -267,3 +267,10 @@ impl Registry {
             .expect("a signal");
     }
 }
+
+/// Replicas on one Temporal.
+pub async fn several<const N: usize>(temporal: &str) -> [Registry; N] {
+    let all = (0..N).map(|_| Registry::start(temporal));
+    let all = futures::future::join_all(all).await;
+    all.try_into().ok().expect("as many as were started")
+}
