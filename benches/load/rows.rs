@@ -36,15 +36,33 @@ async fn by_turns(
     Ok((us.pace(), them.pace()))
 }
 
-/// Registers types, some to a worker.
-async fn fill(registry: &Registry, types: u64) -> anyhow::Result<()> {
-    let mut conn = Conn::open(&registry.host).await?;
-    for worker in 0..types.div_ceil(TYPES_EACH) {
-        let of_worker = worker * TYPES_EACH..types.min((worker + 1) * TYPES_EACH);
-        let specs = of_worker.map(|number| spec(&format!("bench-{number}.v1")));
-        conn.must(&Call::post("/registry/workers", &registration(worker, specs))).await?;
+/// Registers workers, many at a time.
+async fn register(host: &str, workers: u64, body: impl Fn(u64) -> Value) -> anyhow::Result<()> {
+    let mut clients = Vec::new();
+    for client in 0..CLIENTS as u64 {
+        let mut conn = Conn::open(host).await?;
+        let of_client = (client..workers).step_by(CLIENTS);
+        let calls: Vec<_> = of_client.map(|number| Call::post("/registry/workers", &body(number))).collect();
+        clients.push(tokio::spawn(async move {
+            for call in &calls {
+                conn.must(call).await?;
+            }
+            anyhow::Ok(())
+        }));
+    }
+    for client in clients {
+        client.await??;
     }
     Ok(())
+}
+
+/// Registers types, some to a worker. Few updates do it, whatever their number: Temporal writes with each update of a run
+/// a word on all those before, so that a claim costs more the older the run is.
+async fn fill(registry: &Registry, types: u64) -> anyhow::Result<()> {
+    let of_worker = |worker: u64| worker * TYPES_EACH..types.min((worker + 1) * TYPES_EACH);
+    let body =
+        |worker| registration(worker, of_worker(worker).map(|number| spec(&format!("bench-{number}.v1"))));
+    register(&registry.host, types.div_ceil(TYPES_EACH), body).await
 }
 
 /// Reads of the catalogue against a bare server that answers the same bytes.
@@ -174,21 +192,12 @@ pub async fn heartbeats(table: &mut Table, span: Duration) -> anyhow::Result<()>
     let stage = Stage::set().await?;
     let host = stage.registry.host.clone();
     let began = Instant::now();
-    let mut registering = Vec::new();
-    for client in 0..CLIENTS as u64 {
-        let mut conn = Conn::open(&host).await?;
-        registering.push(tokio::spawn(async move {
-            for number in (client..WORKERS).step_by(CLIENTS) {
-                let mut body = registration(number, std::iter::empty());
-                body["ttl_seconds"] = 30.into();
-                conn.must(&Call::post("/registry/workers", &body)).await?;
-            }
-            anyhow::Ok(())
-        }));
-    }
-    for client in registering {
-        client.await??;
-    }
+    let with_lease = |number| {
+        let mut body = registration(number, std::iter::empty());
+        body["ttl_seconds"] = 30.into();
+        body
+    };
+    register(&host, WORKERS, with_lease).await?;
     eprintln!("registered {WORKERS} workers in {:.1} s", began.elapsed().as_secs_f64());
     let beat =
         |number: u64| Call::post(&format!("/registry/workers/w{}/heartbeat", number % WORKERS), &json!({}));
@@ -234,21 +243,10 @@ pub async fn registrations(table: &mut Table) -> anyhow::Result<()> {
     let mut stage = Stage::set().await?;
     let empty = stage.registry.resident_mib().await;
     let host = stage.registry.host.clone();
+    let with_types =
+        |number| registration(number, (0..5).map(|i| spec(&format!("bench-{}.v1", (number * 5 + i) % 1000))));
     let began = Instant::now();
-    let mut clients = Vec::new();
-    for client in 0..CLIENTS as u64 {
-        let mut conn = Conn::open(&host).await?;
-        clients.push(tokio::spawn(async move {
-            for number in (client..WORKERS).step_by(CLIENTS) {
-                let types = (0..5).map(|i| spec(&format!("bench-{}.v1", (number * 5 + i) % 1000)));
-                conn.must(&Call::post("/registry/workers", &registration(number, types))).await?;
-            }
-            anyhow::Ok(())
-        }));
-    }
-    for client in clients {
-        client.await??;
-    }
+    register(&host, WORKERS, with_types).await?;
     #[allow(clippy::cast_precision_loss, reason = "a rate for people")]
     let rate = WORKERS as f64 / began.elapsed().as_secs_f64();
     let what = format!("register {WORKERS} workers with 5 types each, {CLIENTS} clients");
