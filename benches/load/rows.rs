@@ -56,8 +56,7 @@ async fn register(host: &str, workers: u64, body: impl Fn(u64) -> Value) -> anyh
     Ok(())
 }
 
-/// Registers types, some to a worker. Few updates do it, whatever their number: Temporal writes with each update of a run
-/// a word on all those before, so that a claim costs more the older the run is.
+/// Registers types, some to a worker, in few updates whatever their number: what is measured next should meet runs of one age.
 async fn fill(registry: &Registry, types: u64) -> anyhow::Result<()> {
     let of_worker = |worker: u64| worker * TYPES_EACH..types.min((worker + 1) * TYPES_EACH);
     let body =
