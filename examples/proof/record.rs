@@ -44,7 +44,7 @@ pub async fn all() -> anyhow::Result<()> {
     for (name, how) in [
         (format!("surface-v{version}"), How::Surface),
         (format!("hand-over-v{version}"), How::HandOver),
-        (format!("hurried-v{version}"), How::Hurried),
+        (format!("refused-v{version}"), How::Refused),
         (format!("taken-state-v{version}"), How::Taken),
         (format!("stateless-v{version}"), How::Stateless),
     ] {
@@ -65,8 +65,8 @@ enum How {
     Surface,
     /// A state put in the place of another; ended by handing it over.
     HandOver,
-    /// The same while a replica waits to write.
-    Hurried,
+    /// The same while a replica waits to write: its batch is refused, and that ends the run.
+    Refused,
     /// The run after that: begun with a state, ended by a shutdown.
     Taken,
     /// Started without a state, given one, handed over.
@@ -102,11 +102,11 @@ async fn record(address: &str, name: &str, how: How) -> anyhow::Result<History> 
             replica.keeper.shut_down().await?;
             first
         }
-        How::HandOver | How::Hurried | How::Taken => {
+        How::HandOver | How::Refused | How::Taken => {
             let state: State = serde_json::from_str(STATE)?;
             let before = replica.mirror.run().run_id.clone();
             anyhow::ensure!(replica.keeper.hand(&state, true).await?, "the state was not taken");
-            if let How::Hurried = how {
+            if let How::Refused = how {
                 claim(&replica).await?;
             }
             let next = continued(&closed(&link, &before).await?)?;

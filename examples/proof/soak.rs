@@ -59,9 +59,8 @@ pub async fn run() -> anyhow::Result<()> {
                 places.send_replace(vec![lasts.url.clone(); 2]);
                 dies.kill().await;
                 // More than were in flight: a write that was sent after the kill is among them.
-                let (resumed, again) = tokio::join!(claimers.more(20), start(1));
-                failovers.push(resumed.as_millis() as u64);
-                dies = again;
+                failovers.push(claimers.more(20).await.as_millis() as u64);
+                dies = start(1).await;
                 places.send_replace(vec![lasts.url.clone(), dies.url.clone()]);
             }
             2 => {
@@ -81,6 +80,12 @@ pub async fn run() -> anyhow::Result<()> {
         }
         links.iter().for_each(|link| link.set(Way::Open));
         slowest = slowest.max(claimers.more(200).await);
+        let (minute, taken) = (began.elapsed().as_secs_f64() / 60.0, lasts.taken_bytes() >> 10);
+        println!(
+            "minute {minute:4.1}: {} puts, {taken} KiB, {} hand-overs",
+            counts.done.load(Relaxed),
+            runs.len()
+        );
         // Most of the time all is well.
         let well = tokio::time::Instant::now() + Duration::from_secs(4);
         while tokio::time::Instant::now() < well {

@@ -50,6 +50,8 @@ pub struct Fields {
     pub temporal_call_failures_total: IntCounterVec,
     /// Seconds a call took, by `call`; calls that wait on purpose are left out.
     pub temporal_call_seconds: HistogramVec,
+    /// Workflows the registry worker keeps in memory: the registry, and fires whose runs have not ended.
+    pub cached_workflows: IntGauge,
     /// Malformed signals the registry workflow refused.
     pub rejected_signals: IntGauge,
     /// Hand-overs of the registry workflow to a new run, as seen by this replica.
@@ -160,6 +162,7 @@ impl Metrics {
                     &["call"],
                 ),
             ),
+            cached_workflows: gauge(r, "cached_workflows", "Workflows the registry worker keeps in memory."),
             rejected_signals: gauge(
                 r,
                 "rejected_signals",

@@ -24,7 +24,7 @@ use super::{
     mirror::{Mirror, Seen},
     predecessors,
     update::{Answer, signal, update},
-    workflow::{AWAITING_STATE, HANDING_OVER, SHUTDOWN, TAKE_STATE, TASK_TIMEOUT},
+    workflow::{HANDING_OVER, SHUTDOWN, TAKE_STATE, TASK_TIMEOUT},
 };
 use crate::{
     clock,
@@ -230,9 +230,7 @@ impl Keeper {
                 let call = update(&self.link, registry, TAKE_STATE, id.clone(), args.clone(), CALL_TIMEOUT);
                 match call.await? {
                     Answer::Done(payloads) => return codec::decode(&RawValue::new(payloads)).map_err(bad),
-                    Answer::Failed(message)
-                        if !message.contains(HANDING_OVER) && !message.contains(AWAITING_STATE) =>
-                    {
+                    Answer::Failed(message) if !message.contains(HANDING_OVER) => {
                         return Err(CallError::Invalid(message));
                     }
                     Answer::Failed(_) | Answer::Pending => tokio::time::sleep(PAUSE).await,

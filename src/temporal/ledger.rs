@@ -16,8 +16,8 @@ use super::{
     codec,
     connection::{CallError, Link},
     mirror::Mirror,
-    update::{Answer, signal, update},
-    workflow::{APPLY_BATCH, AWAITING_STATE, HANDING_OVER, HURRY, MAY_BE_HURRIED},
+    update::{Answer, update},
+    workflow::{APPLY_BATCH, AWAITING_STATE, HANDING_OVER},
 };
 use crate::{
     clock,
@@ -217,7 +217,6 @@ impl Writer {
         let mut delivered = false;
         let mut pause = PAUSE_MIN;
         let mut attempts = 0_u64;
-        let mut hurried = false;
         let error = loop {
             if !delivered {
                 // Nothing has left this process yet: callers that went away take their commands with them.
@@ -239,13 +238,6 @@ impl Writer {
                 }
                 // Accepted, perhaps, and not answered for.
                 Err(Attempt::Again) => delivered = true,
-                Err(Attempt::HandingOver) => {
-                    if !std::mem::replace(&mut hurried, true)
-                        && let Err(error) = signal(&self.link, HURRY).await
-                    {
-                        tracing::debug!(%error, "the hand-over takes its time");
-                    }
-                }
                 Err(Attempt::NotSent(error)) => {
                     tracing::debug!(error, "batch not sent");
                     if !delivered {
@@ -310,7 +302,6 @@ impl Writer {
         match update(&self.link, registry, APPLY_BATCH, id, vec![argument], ATTEMPT_TIMEOUT).await? {
             Answer::Pending => Err(Attempt::Again),
             Answer::Done(payloads) => codec::decode(&RawValue::new(payloads)).map_err(refused),
-            Answer::Failed(message) if message.contains(MAY_BE_HURRIED) => Err(Attempt::HandingOver),
             Answer::Failed(message) if is_passing(&message) => Err(Attempt::Again),
             Answer::Failed(message) => Err(Attempt::Refused(message)),
         }
@@ -333,8 +324,6 @@ impl Writer {
 enum Attempt {
     /// Not applied, or applied with the answer lost in a hand-over: the same batch again.
     Again,
-    /// Not taken: the run is on its way to the next.
-    HandingOver,
     /// Nothing left this process.
     NotSent(String),
     /// It may have been applied: the same batch again.

@@ -8,7 +8,7 @@ use std::time::Duration;
 use temporalio_common::telemetry::{
     TaskQueueLabelStrategy,
     metrics::{
-        CoreMeter, Counter, CounterBase, Gauge, GaugeF64, Histogram, HistogramDuration,
+        CoreMeter, Counter, CounterBase, Gauge, GaugeBase, GaugeF64, Histogram, HistogramDuration,
         HistogramDurationBase, HistogramF64, MetricAttributable, MetricAttributes, MetricParameters,
         NewAttributes, NoOpCoreMeter, TemporalMeter, UpDownCounter,
     },
@@ -25,10 +25,17 @@ const CALLS: &[&str] = &["request", "long_request"];
 const FAILURES: &[&str] = &["request_failure", "long_request_failure"];
 const SECONDS: &[(&str, bool)] = &[("request_latency", false), ("long_request_latency", true)];
 
+/// The worker's instrument that is listened to.
+const KEPT: &str = "sticky_cache_size";
+
+/// The meter to run the worker with.
+pub fn core_meter(metrics: &Metrics) -> Arc<dyn CoreMeter> {
+    Arc::new(CallMeter(metrics.clone()))
+}
+
 /// The meter to connect with.
 pub fn meter(metrics: &Metrics) -> TemporalMeter {
-    let calls: Arc<dyn CoreMeter> = Arc::new(CallMeter(metrics.clone()));
-    TemporalMeter::new(calls, NewAttributes::default(), TaskQueueLabelStrategy::UseNormal)
+    TemporalMeter::new(core_meter(metrics), NewAttributes::default(), TaskQueueLabelStrategy::UseNormal)
 }
 
 /// Listens to the instruments above and to no others.
@@ -70,6 +77,9 @@ impl CoreMeter for CallMeter {
     }
 
     fn gauge(&self, parameters: MetricParameters) -> Gauge {
+        if parameters.name == KEPT {
+            return Gauge::new(Arc::new(Kept(self.0.clone())));
+        }
         NoOpCoreMeter.gauge(parameters)
     }
 
@@ -152,6 +162,21 @@ impl HistogramDurationBase for SecondsOf {
             let seconds = &self.metrics.temporal_call_seconds;
             seconds.with_label_values(&[&*self.call]).observe(lasted.as_secs_f64());
         }
+    }
+}
+
+#[derive(Clone)]
+struct Kept(Metrics);
+
+impl MetricAttributable<Box<dyn GaugeBase>> for Kept {
+    fn with_attributes(&self, _: &MetricAttributes) -> Result<Box<dyn GaugeBase>, Box<dyn Error>> {
+        Ok(Box::new(self.clone()))
+    }
+}
+
+impl GaugeBase for Kept {
+    fn records(&self, count: u64) {
+        self.0.cached_workflows.set(count.try_into().unwrap_or(i64::MAX));
     }
 }
 

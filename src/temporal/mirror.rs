@@ -35,8 +35,8 @@ pub const HISTORY_EVENTS_MAX: i64 = 51_200;
 /// Bytes of history at which Temporal ends a run, unless its server is configured otherwise.
 pub const HISTORY_BYTES_MAX: i64 = 50 * 1024 * 1024;
 
-/// A view that was complete so lately need not be caught up at once: what others write is seen with the next look, and within
-/// the second that is promised.
+/// A view that the answer to a batch completed so lately need not be caught up at once: what others write is seen with a look
+/// soon after, and within the second that is promised.
 const TOLD_WITHIN_MS: i64 = 500;
 
 /// How long a question waits for those of other replicas, and how often it tries: longer than a workflow task lasts whose
@@ -55,6 +55,8 @@ pub struct Mirror {
     catching_up: Mutex<i64>,
     /// When the view was last known to be complete, milliseconds since the Unix epoch.
     confirmed_ms: AtomicI64,
+    /// When a batch was sent whose answer last completed the view, likewise.
+    told_ms: AtomicI64,
     /// When this replica came up.
     up_since_ms: i64,
     running: AtomicBool,
@@ -96,6 +98,7 @@ impl Mirror {
             writing: parking_lot::Mutex::new(()),
             catching_up: Mutex::new(0),
             confirmed_ms: AtomicI64::new(0),
+            told_ms: AtomicI64::new(0),
             up_since_ms: clock::now_ms(),
             running: AtomicBool::new(false),
             behind: AtomicBool::new(false),
@@ -140,6 +143,7 @@ impl Mirror {
         let complete = self.take(changes) && changes.to >= changes.head;
         if complete {
             self.confirmed_ms.fetch_max(sent_ms, Ordering::Relaxed);
+            self.told_ms.fetch_max(sent_ms, Ordering::Relaxed);
         }
         complete
     }
@@ -223,7 +227,8 @@ impl Mirror {
         if *known != run || self.behind.load(Ordering::Relaxed) {
             // A question that waits while a run ends has that run replayed, which holds the next one up. So a replica
             // that writes goes by the answers to its batches.
-            let told = self.age_ms(began_ms) <= TOLD_WITHIN_MS && known.run_id == run.run_id;
+            let told_ms = self.told_ms.load(Ordering::Relaxed);
+            let told = began_ms - told_ms <= TOLD_WITHIN_MS && known.run_id == run.run_id;
             if !told && let Err(error) = self.complete().await {
                 return if is_stateless(&error) { Ok(Seen::Stateless) } else { Err(error) };
             }

@@ -72,7 +72,7 @@ impl Replica {
         let link = Arc::new(link);
         metrics.state_bytes_max.set(options.limits.packed_bytes_max.try_into().unwrap_or(i64::MAX));
         let firing = Firing::default();
-        let worker = RegistryWorker::start(link.clone(), firing.clone())?;
+        let worker = RegistryWorker::start(link.clone(), firing.clone(), metrics.clone())?;
         let mirror = Arc::new(Mirror::new(link.clone()));
         let keeper = Arc::new(Keeper::new(link.clone(), mirror.clone(), options.limits.clone()));
         up(&keeper, &mirror).await?;
@@ -82,6 +82,7 @@ impl Replica {
         announce(&ledger, &started).await?;
         let keeping = keeper.clone();
         tokio::spawn(async move { keeping.follow().await });
+        tokio::spawn(worker.forget_closed(mirror.clone()));
         let pollers = Arc::new(Pollers::new(link.clone(), mirror.clone()));
         let polled = pollers.clone();
         tokio::spawn(async move { polled.follow().await });

@@ -28,8 +28,7 @@ use crate::registry::{
 
 /// Name of the signal that ends the registry workflow.
 pub const SHUTDOWN: &str = "shutdown_registry";
-/// Name of the signal of a replica that waits for a hand-over: ends it now rather than when Temporal's timer fires, which
-/// may take a second.
+/// Name of the signal that ends a hand-over now. Replicas of earlier builds send it when a batch of theirs is refused.
 pub const HURRY: &str = "hurry_hand_over";
 /// Name of the update that carries a batch.
 pub const APPLY_BATCH: &str = "apply_batch";
@@ -45,10 +44,6 @@ const RESET_SLUG: &str = "reset_slug";
 const SERVICE_HEARTBEAT: &str = "registry_service_heartbeat";
 /// What a refused batch says while a run hands over: send it again.
 pub const HANDING_OVER: &str = "registry is handing over to its next run";
-/// What it says when [`HURRY`] ends that. An earlier release does not say it: were it told to hurry, its history would not
-/// replay here.
-pub const MAY_BE_HURRIED: &str = "registry is handing over to its next run and may be hurried";
-
 /// What a run says that was started without a state, by somebody who is no replica, until it is given one.
 pub const AWAITING_STATE: &str = "registry is waiting for its state";
 
@@ -69,8 +64,13 @@ const EARLY_SIGNALS_MAX: usize = 1_000;
 const REPLY_CHANGES_BYTES_MAX: u64 = 600_000;
 /// JSON bytes of changes in the answer to a query, well under Temporal's 2 MiB even when they do not compress.
 const PAGE_BYTES_MAX: u64 = 1_000_000;
+/// A hand-over that no batch ends is over after this long. Not sooner: a timer that fires while a batch has the state packed
+/// makes Temporal refuse the end of the run, and all is replayed.
+const HAND_OVER_WITHIN: Duration = Duration::from_secs(1);
+/// Marks hand-overs that a refused batch ends; those that an earlier build began replay as they were.
+const ENDED_BY_REFUSAL: &str = "hand-over-ended-by-refusal";
 /// Times a hand-over gives way to an update of another client that completes in the same task.
-const YIELDS_MAX: u32 = 20;
+const YIELDS_MAX: usize = 20;
 
 type Failure = Box<dyn std::error::Error + Send + Sync>;
 
@@ -106,7 +106,8 @@ pub struct RegistryWorkflow {
     last_seen_ms: i64,
     handover_due: bool,
     handing_over: bool,
-    /// Times a replica said that it waits for a hand-over.
+    /// Batches refused in this run, and hand-overs hurried by signal.
+    refusals: u32,
     hurries: u32,
     shutdown: bool,
     /// Why the state it was given cannot be read.
@@ -136,6 +137,7 @@ impl RegistryWorkflow {
             last_seen_ms: now_ms,
             handover_due: false,
             handing_over: false,
+            refusals: 0,
             hurries: 0,
             shutdown: false,
             unreadable,
@@ -152,10 +154,7 @@ impl RegistryWorkflow {
 
     /// Writes are not taken while the state is on its way out; without one yet, a shutdown waits.
     fn require_open(&self) -> Result<(), Failure> {
-        if self.handing_over {
-            return Err(MAY_BE_HURRIED.into());
-        }
-        if self.shutdown && self.early.is_none() {
+        if self.handing_over || (self.shutdown && self.early.is_none()) {
             return Err(HANDING_OVER.into());
         }
         Ok(())
@@ -175,7 +174,7 @@ impl RegistryWorkflow {
 
     /// Not validated first: for that the SDK would copy the state that this run began with, at each batch.
     fn apply_batch(&mut self, task: &Task, input: &RawValue) -> Result<Payload, Failure> {
-        self.require_open()?;
+        self.require_open().inspect_err(|_| self.refusals += 1)?;
         let batch: Batch = codec::decode(input)?;
         self.commands += batch.commands.len();
         let now_ms = self.note_update(task);
@@ -326,16 +325,18 @@ async fn run(ctx: &mut WorkflowContext<RegistryWorkflow>) -> WorkflowResult<RawV
     }
 }
 
-/// Ends this run and gives its state to the next. Never in a workflow task that completes an update, whose answer
-/// would be lost: batches are refused from here on, and a timer ends the task at hand, or a replica that was refused.
+/// Ends this run and gives its state to the next. Never in a workflow task that completes an update, whose answer would
+/// be lost: batches are refused from here on, and the first refused one ends the run, or a timer when none comes. A refused
+/// batch may lose its answer; it is sent again anyhow.
 async fn hand_over(ctx: &mut WorkflowContext<RegistryWorkflow>) -> WorkflowResult<()> {
     ctx.state_mut(|s| s.handing_over = true);
-    for _ in 0..YIELDS_MAX {
-        let heard = ctx.state(|s| s.hurries);
-        let hurried = pin!(ctx.wait_condition(move |s| s.hurries > heard));
-        let timer = pin!(ctx.timer(Duration::from_millis(1)));
+    let by_refusal = ctx.patched(ENDED_BY_REFUSAL);
+    let wanted = move |s: &RegistryWorkflow| s.hurries + if by_refusal { s.refusals } else { 0 };
+    for within in std::iter::once(HAND_OVER_WITHIN).chain([Duration::from_millis(1); YIELDS_MAX]) {
+        let before = ctx.state(wanted);
+        let hurried = pin!(ctx.wait_condition(move |s| wanted(s) > before));
+        let timer = pin!(ctx.timer(within));
         if let Either::Right((_, timer)) = select(timer, hurried).await {
-            // One that fires while the state is packed would have Temporal refuse to end the run: all is replayed then.
             timer.cancel();
         }
         if ctx.state(|s| s.last_update_at) != ctx.history_length() {

@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 
 use futures::future::join_all;
 use serde_json::{Value, json};
+use temporal_registry::seams::Reads;
 
-use super::world::{Door, World};
+use super::world::{Door, World, until};
 
 const STARTS: u64 = 60;
 
@@ -95,16 +96,52 @@ async fn a_start_is_one_call_and_a_name_a_share_of_one() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn who_claims_all_the_time_does_not_ask_what_changed() {
-    let world = World::new(1).await;
-    let door = world.door();
-    let count = |name: &str| calls(door).get(name).copied().unwrap_or(0);
+async fn who_claims_all_the_time_does_not_ask_what_changed_and_who_reads_does() {
+    const LOOKS: u64 = 12;
+    let world = World::new(2).await;
+    let (writer, reader) = (&world.doors[0], &world.doors[1]);
+    let count = |door: &Door, name: &str| calls(door).get(name).copied().unwrap_or(0);
     let (looks, questions) = ("DescribeWorkflowExecution", "QueryWorkflow");
-    let before = [looks, questions].map(count);
-    while count(looks) < before[0] + 8 {
-        door.post("/workflow-ids/claim", json!({"name": world.queue})).await.ok();
+    let before = [writer, reader].map(|door| [looks, questions].map(|name| count(door, name)));
+    while [writer, reader].iter().zip(before).any(|(door, before)| count(door, looks) < before[0] + LOOKS) {
+        writer.post("/workflow-ids/claim", json!({"name": world.queue})).await.ok();
     }
-    let asked = count(questions) - before[1];
     // One look of which a claim was in flight for too long may ask.
-    assert!(asked <= 4, "{asked} questions");
+    let asked = count(writer, questions) - before[0][1];
+    assert!(asked <= LOOKS / 4, "{asked} questions of one who writes");
+    // It wrote when it came up: two looks need not ask after that. The last may still be asking.
+    let asked = count(reader, questions) - before[1][1];
+    assert!(asked >= LOOKS - 3, "{asked} questions of one who reads");
+}
+
+/// Runs of the registry workflow that a replica keeps in memory.
+fn kept(door: &Door) -> i64 {
+    door.replica.metrics.cached_workflows.get()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_that_another_replica_ended_is_not_kept() {
+    let world = World::new(2).await;
+    let [first, second] = [&world.doors[0], &world.doors[1]];
+    let claim = async || {
+        first.post("/workflow-ids/claim", json!({"name": world.queue})).await.ok();
+    };
+    // Temporal gives the run to either when it is told to forget who had it.
+    until("both have the run", async || {
+        first.replica.keeper.ask_anybody().await.unwrap();
+        claim().await;
+        kept(first) == 1 && kept(second) == 1
+    })
+    .await;
+    // The run is over as soon as it is given another state; whoever ends it forgets it by itself, and one of them has the next.
+    let run_id = || first.replica.mirror.run().run_id.clone();
+    let before = run_id();
+    let state = first.replica.keeper.seen(&first.replica.mirror.view()).unwrap();
+    assert!(first.replica.keeper.hand(&state, true).await.unwrap());
+    until("the run is over", async || {
+        claim().await;
+        run_id() != before
+    })
+    .await;
+    until("nobody keeps it", async || kept(first) + kept(second) == 1).await;
 }

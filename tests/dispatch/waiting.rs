@@ -8,10 +8,7 @@ use tokio::runtime::Handle;
 use tokio::task::JoinSet;
 
 use super::work::Work;
-use super::world::{Door, World};
-
-/// Long enough for whatever takes a second.
-const PATIENCE: Duration = Duration::from_secs(60);
+use super::world::{Door, World, until};
 
 /// A world whose runs stay open, as nobody works on them.
 async fn idle() -> World {
@@ -30,14 +27,6 @@ fn calls(door: &Door, name: &str) -> u64 {
     let begin = format!("temporal_registry_temporal_calls_total{{call=\"{name}\"}} ");
     let count = text.lines().find_map(|line| line.strip_prefix(&begin));
     count.map_or(0, |count| count.parse().expect("a number"))
-}
-
-async fn until(what: &str, mut holds: impl AsyncFnMut() -> bool) {
-    let deadline = Instant::now() + PATIENCE;
-    while !holds().await {
-        assert!(Instant::now() < deadline, "never: {what}");
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,7 +1,7 @@
 //! Replicas with their front doors, in process, over the real dev server, and a worker that does real work.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::body::Body;
 use axum::http::{HeaderMap, Request, StatusCode};
@@ -35,6 +35,8 @@ use super::dev_server;
 
 /// Length of the leases of the workers here: long, unless a test is about its end.
 const TTL_SECONDS: u32 = 600;
+/// Long enough for whatever takes a second.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Some replicas of one registry.
 pub struct World {
@@ -258,5 +260,14 @@ impl Door {
     pub async fn post_keyed(&self, uri: &str, key: &str, body: Value) -> Answer {
         let request = Request::post(uri).header("idempotency-key", key).body(Body::from(body.to_string()));
         self.send(request.expect("a request")).await
+    }
+}
+
+/// Waits until this holds.
+pub async fn until(what: &str, mut holds: impl AsyncFnMut() -> bool) {
+    let deadline = Instant::now() + PATIENCE;
+    while !holds().await {
+        assert!(Instant::now() < deadline, "never: {what}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }

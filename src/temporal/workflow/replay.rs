@@ -5,13 +5,16 @@ use std::path::{Path, PathBuf};
 
 use temporalio_common::{
     data_converters::RawValue,
-    protos::temporal::api::history::v1::{History, history_event::Attributes},
+    protos::temporal::api::{
+        history::v1::{History, history_event::Attributes},
+        update::v1::outcome::Value,
+    },
 };
 use temporalio_sdk::workflow_replayer::{
     WorkflowReplayError, WorkflowReplayFailure, WorkflowReplayer, WorkflowReplayerOptions,
 };
 
-use super::{RegistryWorkflow, surface};
+use super::{HANDING_OVER, RegistryWorkflow, surface};
 use crate::temporal::codec::{self, STATE_VERSION};
 
 fn folder() -> PathBuf {
@@ -45,7 +48,7 @@ async fn every_recorded_history_replays() {
 #[test]
 fn the_recordings_hold_everything_that_can_be_sent() {
     let (mut signals, mut updates, mut versions) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
-    let (mut timers, mut activities, mut handed_over, mut stateless) = (0, 0, 0, 0);
+    let (mut timers, mut activities, mut handed_over, mut stateless, mut refused) = (0, 0, 0, 0, 0);
     for event in recorded().into_iter().flat_map(|(_, history)| history.events) {
         match event.attributes.unwrap() {
             Attributes::WorkflowExecutionSignaledEventAttributes(signal) => {
@@ -64,6 +67,12 @@ fn the_recordings_hold_everything_that_can_be_sent() {
                     }
                 }
             }
+            Attributes::WorkflowExecutionUpdateCompletedEventAttributes(update) => {
+                let outcome = update.outcome.and_then(|outcome| outcome.value);
+                refused += usize::from(
+                    matches!(outcome, Some(Value::Failure(failure)) if failure.message.contains(HANDING_OVER)),
+                );
+            }
             Attributes::TimerFiredEventAttributes(_) => timers += 1,
             Attributes::ActivityTaskCompletedEventAttributes(_) => activities += 1,
             Attributes::WorkflowExecutionContinuedAsNewEventAttributes(_) => handed_over += 1,
@@ -73,7 +82,7 @@ fn the_recordings_hold_everything_that_can_be_sent() {
     assert_eq!(signals.iter().map(String::as_str).collect::<BTreeSet<_>>(), surface::SIGNALS.into());
     assert_eq!(updates.iter().map(String::as_str).collect::<BTreeSet<_>>(), surface::UPDATES.into());
     assert_eq!(versions, (1..=u64::from(STATE_VERSION)).collect());
-    assert!(timers > 0 && activities > 0 && handed_over > 0 && stateless > 0);
+    assert!(timers > 0 && activities > 0 && handed_over > 0 && stateless > 0 && refused > 0);
 }
 
 /// The last recorded history of a name.
