@@ -14,7 +14,8 @@ use futures::future::{Either, select};
 use serde::{Deserialize, Serialize};
 use temporalio_common::{data_converters::RawValue, protos::temporal::api::common::v1::Payload};
 use temporalio_sdk::{
-    ActivityOptions, CancellableFuture, ContinueAsNewOptions, WorkflowContext, WorkflowResult,
+    ActivityOptions, CancellableFuture, ContinueAsNewOptions, TimerOptions, WorkflowCancellationToken,
+    WorkflowContext, WorkflowResult,
 };
 
 use super::{
@@ -335,7 +336,9 @@ async fn hand_over(ctx: &mut WorkflowContext<RegistryWorkflow>) -> WorkflowResul
     for within in std::iter::once(HAND_OVER_WITHIN).chain([Duration::from_millis(1); YIELDS_MAX]) {
         let before = ctx.state(wanted);
         let hurried = pin!(ctx.wait_condition(move |s| wanted(s) > before));
-        let timer = pin!(ctx.timer(within));
+        // Tied to this run's own cancellation, a timer that is dropped before it fired keeps the run in memory for good.
+        let apart = WorkflowCancellationToken::new();
+        let timer = pin!(ctx.timer(TimerOptions::builder(within).cancellation_token(apart).build()));
         if let Either::Right((_, timer)) = select(timer, hurried).await {
             timer.cancel();
         }
