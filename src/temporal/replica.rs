@@ -25,8 +25,9 @@ const UP_WITHIN: Duration = Duration::from_secs(60);
 /// A replica that lives answers sooner.
 const ANSWERED_WITHIN: Duration = Duration::from_millis(200);
 const PAUSE: Duration = Duration::from_millis(100);
-/// How often the size of the state is looked at.
-const MEASURE_EVERY: Duration = Duration::from_millis(500);
+/// How often the size of the state is looked at. What came since is taken at full weight the first time: an empty registry that
+/// is filled at some MB a second must not look full before.
+const MEASURE_EVERY: Duration = Duration::from_millis(100);
 /// Raw growth since the last measurement that asks for another, in bytes; or an eighth of the whole when that is more.
 const GROWTH_BYTES: u64 = 128 * 1024;
 
