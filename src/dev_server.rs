@@ -3,7 +3,7 @@
 use std::{
     collections::VecDeque,
     env,
-    net::{Ipv4Addr, TcpListener},
+    net::Ipv4Addr,
     path::{Path, PathBuf},
     process::Stdio,
     sync::Arc,
@@ -19,6 +19,7 @@ use parking_lot::Mutex;
 use temporalio_client::{Connection, ConnectionOptions, Url};
 use tokio::{
     io::{AsyncBufReadExt, BufReader},
+    net::TcpSocket,
     process::{Child, Command},
     task::JoinHandle,
     time::{sleep, timeout},
@@ -158,8 +159,13 @@ impl DevServer {
 /// # Errors
 /// When the port cannot be bound on the loopback address.
 pub fn ensure_port_is_free(port: u16, flag: &str) -> anyhow::Result<()> {
-    TcpListener::bind((Ipv4Addr::LOCALHOST, port))
-        .map(drop)
+    // Bound, never listened on: a child that is being started at this moment would keep a listener open for a little longer.
+    let bind = |socket: TcpSocket| {
+        socket.set_reuseaddr(true)?;
+        socket.bind((Ipv4Addr::LOCALHOST, port).into())
+    };
+    TcpSocket::new_v4()
+        .and_then(bind)
         .with_context(|| format!("port {port} is not free: choose another one with {flag}"))
 }
 

@@ -23,8 +23,16 @@ pub struct Limits {
     pub reservation_ttl_ms: i64,
     /// Packed state; Temporal refuses a payload of 2 MiB, the rest is reserve.
     pub packed_bytes_max: u64,
+    /// History events of one run of the registry workflow: what a replica replays before it can take over from one that
+    /// died. Replay costs the SDK more than twice as much for twice as many. Absent in what builds wrote that took 5,000.
+    #[serde(default = "run_events_max_before")]
+    pub run_events_max: u32,
     /// The registry's own task queue, which is no place for other work.
     pub own_queue: String,
+}
+
+fn run_events_max_before() -> u32 {
+    5_000
 }
 
 impl Default for Limits {
@@ -38,6 +46,7 @@ impl Default for Limits {
             reservations_max: 10_000,
             reservation_ttl_ms: 24 * 3600 * 1000,
             packed_bytes_max: 1_700_000,
+            run_events_max: 2_500,
             own_queue: "registry-service".to_owned(),
         }
     }

@@ -24,7 +24,7 @@ use super::{
     mirror::{Mirror, Seen},
     predecessors,
     update::{Answer, signal, update},
-    workflow::{HANDING_OVER, SHUTDOWN, TAKE_STATE, TASK_TIMEOUT},
+    workflow::{HANDING_OVER, SHUTDOWN, TAKE_STATE, task_timeout},
 };
 use crate::{
     clock,
@@ -254,6 +254,7 @@ impl Keeper {
     /// Starts the registry workflow; whether it was this replica that did.
     async fn start(&self, state: &State, after: &str) -> Result<bool, CallError> {
         let payloads = codec::encode_state(state).map_err(bad)?.payloads;
+        let timeout = task_timeout(&payloads);
         // Replicas that find the same run closed ask for the same start, so that one of them wins.
         let request_id = format!("{}-after-{after}", self.link.registry.workflow_id);
         let request = StartWorkflowExecutionRequest {
@@ -269,8 +270,8 @@ impl Keeper {
             identity: self.link.identity(),
             request_id,
             workflow_task_timeout: Some(prost_wkt_types::Duration {
-                seconds: TASK_TIMEOUT.as_secs().cast_signed(),
-                nanos: 0,
+                seconds: timeout.as_secs().cast_signed(),
+                nanos: timeout.subsec_nanos().cast_signed(),
             }),
             workflow_id_reuse_policy: WorkflowIdReusePolicy::AllowDuplicate.into(),
             workflow_id_conflict_policy: WorkflowIdConflictPolicy::Fail.into(),

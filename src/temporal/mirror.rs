@@ -39,6 +39,8 @@ pub const HISTORY_BYTES_MAX: i64 = 50 * 1024 * 1024;
 /// soon after, and within the second that is promised.
 const TOLD_WITHIN_MS: i64 = 500;
 
+/// How long one question waits for its answer before it is asked again.
+const ASKED_WITHIN: Duration = Duration::from_secs(2);
 /// How long a question waits for those of other replicas, and how often it tries: longer than a workflow task lasts whose
 /// worker died over it, since nothing is answered meanwhile.
 const TURN_WITHIN: Duration = Duration::from_secs(5);
@@ -56,7 +58,7 @@ pub struct Mirror {
     /// When the view was last known to be complete, milliseconds since the Unix epoch.
     confirmed_ms: AtomicI64,
     /// When a batch was sent whose answer last completed the view, likewise.
-    told_ms: AtomicI64,
+    told_ms: watch::Sender<i64>,
     /// When this replica came up.
     up_since_ms: i64,
     running: AtomicBool,
@@ -98,7 +100,7 @@ impl Mirror {
             writing: parking_lot::Mutex::new(()),
             catching_up: Mutex::new(0),
             confirmed_ms: AtomicI64::new(0),
-            told_ms: AtomicI64::new(0),
+            told_ms: watch::channel(0).0,
             up_since_ms: clock::now_ms(),
             running: AtomicBool::new(false),
             behind: AtomicBool::new(false),
@@ -143,7 +145,7 @@ impl Mirror {
         let complete = self.take(changes) && changes.to >= changes.head;
         if complete {
             self.confirmed_ms.fetch_max(sent_ms, Ordering::Relaxed);
-            self.told_ms.fetch_max(sent_ms, Ordering::Relaxed);
+            self.told_ms.send_modify(|told_ms| *told_ms = sent_ms.max(*told_ms));
         }
         complete
     }
@@ -178,17 +180,32 @@ impl Mirror {
     /// Brings the view to everything that was written before this call.
     pub async fn complete(&self) -> Result<(), CallError> {
         let asked_ms = clock::now_ms();
+        let mut told = self.told_ms.subscribe();
+        tokio::select! {
+            asked = self.ask(asked_ms) => asked,
+            // The answer to a batch that was sent since tells as much.
+            _ = told.wait_for(|told_ms| *told_ms > asked_ms) => Ok(()),
+        }
+    }
+
+    /// Asks the registry workflow for what changed, unless somebody else here did so since.
+    async fn ask(&self, asked_ms: i64) -> Result<(), CallError> {
         let mut began_ms = self.catching_up.lock().await;
         if *began_ms > asked_ms {
             return Ok(());
         }
-        let now_ms = clock::now_ms();
+        let (now_ms, give_up) = (clock::now_ms(), Instant::now() + CALL_TIMEOUT);
         loop {
             let (since, born) = self.view.load().reached();
-            let page = changes_since(&self.link, self.link.registry_execution(), since, born).await?;
-            // Not taken: the view moved meanwhile, so ask again from where it is.
-            if self.take(&page) && page.to >= page.head {
-                break;
+            let patience = Instant::now() + ASKED_WITHIN;
+            let asked = changes_since(&self.link, self.link.registry_execution(), since, born, ASKED_WITHIN);
+            match asked.await {
+                Ok(page) if self.take(&page) && page.to >= page.head => break,
+                // The view moved meanwhile, or there is more: asked again from where it is.
+                Ok(_) => {}
+                // It waits for a run that ended meanwhile and is replayed for it; the next one knows more.
+                Err(CallError::Unanswered(_)) if (patience..give_up).contains(&Instant::now()) => {}
+                Err(error) => return Err(error),
             }
         }
         *began_ms = now_ms;
@@ -227,7 +244,7 @@ impl Mirror {
         if *known != run || self.behind.load(Ordering::Relaxed) {
             // A question that waits while a run ends has that run replayed, which holds the next one up. So a replica
             // that writes goes by the answers to its batches.
-            let told_ms = self.told_ms.load(Ordering::Relaxed);
+            let told_ms = *self.told_ms.borrow();
             let told = began_ms - told_ms <= TOLD_WITHIN_MS && known.run_id == run.run_id;
             if !told && let Err(error) = self.complete().await {
                 return if is_stateless(&error) { Ok(Seen::Stateless) } else { Err(error) };
@@ -254,6 +271,7 @@ pub(super) async fn changes_since(
     execution: WorkflowExecution,
     since: u64,
     born: u64,
+    deadline: Duration,
 ) -> Result<Changes, CallError> {
     let bad = |error: codec::CodecError| CallError::Internal(error.to_string());
     let argument = codec::encode(&ChangesQuery { since, born }).map_err(bad)?;
@@ -268,7 +286,7 @@ pub(super) async fn changes_since(
         query: Some(query),
         query_reject_condition: 0,
     };
-    let answer = link.service().query_workflow(within(request, CALL_TIMEOUT)).await?.into_inner();
+    let answer = link.service().query_workflow(within(request, deadline)).await?.into_inner();
     let payloads = answer.query_result.unwrap_or_default().payloads;
     codec::decode(&RawValue::new(payloads)).map_err(bad)
 }

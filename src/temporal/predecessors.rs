@@ -114,7 +114,7 @@ async fn asked(link: &Link, run_id: &str, limits: &Limits) -> Result<Option<Stat
     let mut view = View::default();
     loop {
         let (since, born) = view.reached();
-        let page = match changes_since(link, run(link, run_id), since, born).await {
+        let page = match changes_since(link, run(link, run_id), since, born, CALL_TIMEOUT).await {
             Err(error) if is_stateless(&error) => return Ok(None),
             page => page?,
         };

@@ -57,33 +57,31 @@ impl RegistryWorker {
         }
     }
 
-    /// Drops runs that are over, for as long as it is polled.
+    /// Has the SDK drop the registry's runs that are over, for as long as it is polled. It drops by itself what ended here;
+    /// a run that another replica took over and ended it would keep with all its state, until 200 others push it out.
     pub fn forget_closed(&self, mirror: Arc<Mirror>) -> impl Future<Output = ()> + Send + 'static {
-        forget_closed(self.core.clone(), mirror)
+        let core = self.core.clone();
+        async move {
+            let mut every = tokio::time::interval(FORGET_EVERY);
+            let mut current = mirror.run().run_id.clone();
+            let mut over = VecDeque::new();
+            loop {
+                every.tick().await;
+                let now = mirror.run().run_id.clone();
+                if now == current {
+                    continue;
+                }
+                over.push_front(std::mem::replace(&mut current, now));
+                over.truncate(LATELY_OVER);
+                over.iter().for_each(|run_id| core.request_workflow_eviction(run_id));
+            }
+        }
     }
 
     /// Finishes what is in hand and ends.
     pub async fn stop(mut self) -> anyhow::Result<()> {
         self.core.initiate_shutdown();
         self.ended().await
-    }
-}
-
-/// Has the SDK drop the registry's runs that are over, until this process ends. It drops by itself what ended here; a run
-/// that another replica took over and ended it would keep with all its state, until 200 others push it out.
-async fn forget_closed(core: Arc<CoreWorker>, mirror: Arc<Mirror>) {
-    let mut every = tokio::time::interval(FORGET_EVERY);
-    let mut current = mirror.run().run_id.clone();
-    let mut over = VecDeque::new();
-    loop {
-        every.tick().await;
-        let now = mirror.run().run_id.clone();
-        if now == current {
-            continue;
-        }
-        over.push_front(std::mem::replace(&mut current, now));
-        over.truncate(LATELY_OVER);
-        over.iter().for_each(|run_id| core.request_workflow_eviction(run_id));
     }
 }
 

@@ -48,17 +48,8 @@ pub const HANDING_OVER: &str = "registry is handing over to its next run";
 /// What a run says that was started without a state, by somebody who is no replica, until it is given one.
 pub const AWAITING_STATE: &str = "registry is waiting for its state";
 
-/// Temporal gives a workflow task up after this long, and with it the replica that died over it. Replaying a whole run
-/// takes about a second.
-pub const TASK_TIMEOUT: Duration = Duration::from_secs(3);
-/// Hand over at this many history events: a tenth of Temporal's limit, so that replay after a failover stays short.
-const EVENTS_MAX: u32 = 5_000;
-/// Hand over at this many updates; Temporal refuses more than 2,000 in one run.
-const UPDATES_MAX: u32 = 1_500;
 /// Hand over at this many commands: replay applies them all again, and this keeps it within a second.
 const COMMANDS_MAX: usize = 20_000;
-/// Hand over at this many signals; Temporal refuses more than 10,000 in one run.
-const SIGNALS_MAX: u32 = 5_000;
 /// Signals kept for a state that is yet to come; it comes within a second of a replica's seeing that it is missing.
 const EARLY_SIGNALS_MAX: usize = 1_000;
 /// JSON bytes of changes sent along with the answer to a batch; the rest is fetched by query.
@@ -95,12 +86,8 @@ struct Task {
 /// The registry workflow.
 pub struct RegistryWorkflow {
     registry: Registry,
-    /// Updates accepted in this run.
-    updates: u32,
     /// Commands applied in this run.
     commands: usize,
-    /// Signals received in this run.
-    signals: u32,
     /// History length when the last update was accepted: tells whether one completes in the task at hand.
     last_update_at: u32,
     /// Time of the last workflow task that changed something: queries have no clock of their own.
@@ -131,9 +118,7 @@ impl RegistryWorkflow {
         }
         Self {
             registry,
-            updates: 0,
             commands: 0,
-            signals: 0,
             last_update_at: 0,
             last_seen_ms: now_ms,
             handover_due: false,
@@ -221,7 +206,7 @@ impl RegistryWorkflow {
 
     /// Applies a signal, or counts it with the reason why not. Nothing in a signal can fail the workflow task.
     fn take_signal(&mut self, task: &Task, name: &str, input: &RawValue) {
-        let now_ms = self.note_signal(task);
+        let now_ms = self.note_task(task);
         if name == SHUTDOWN {
             self.shutdown = true;
             return;
@@ -281,21 +266,13 @@ impl RegistryWorkflow {
     }
 
     fn note_update(&mut self, task: &Task) -> i64 {
-        self.updates += 1;
         self.last_update_at = task.history_length;
         self.note_task(task)
     }
 
-    fn note_signal(&mut self, task: &Task) -> i64 {
-        self.signals += 1;
-        self.note_task(task)
-    }
-
     fn note_task(&mut self, task: &Task) -> i64 {
-        self.handover_due |= self.updates >= UPDATES_MAX
-            || self.commands >= COMMANDS_MAX
-            || self.signals >= SIGNALS_MAX
-            || task.history_length >= EVENTS_MAX
+        self.handover_due |= self.commands >= COMMANDS_MAX
+            || task.history_length >= self.registry.state().limits.run_events_max
             || task.continue_as_new_suggested;
         self.last_seen_ms = ms(task.time);
         self.last_seen_ms
@@ -326,9 +303,9 @@ async fn run(ctx: &mut WorkflowContext<RegistryWorkflow>) -> WorkflowResult<RawV
     }
 }
 
-/// Ends this run and gives its state to the next. Never in a workflow task that completes an update, whose answer would
-/// be lost: batches are refused from here on, and the first refused one ends the run, or a timer when none comes. A refused
-/// batch may lose its answer; it is sent again anyhow.
+/// Ends this run and gives its state to the next. An update that completes in the same workflow task would lose its answer,
+/// so batches are refused from here on: the first refused one ends the run, since it is sent again in any case, or a timer
+/// does when none comes.
 async fn hand_over(ctx: &mut WorkflowContext<RegistryWorkflow>) -> WorkflowResult<()> {
     ctx.state_mut(|s| s.handing_over = true);
     let by_refusal = ctx.patched(ENDED_BY_REFUSAL);
@@ -349,9 +326,15 @@ async fn hand_over(ctx: &mut WorkflowContext<RegistryWorkflow>) -> WorkflowResul
     let handlers = ctx.clone();
     ctx.wait_condition(move |_| handlers.all_handlers_finished()).await?;
     let state = ctx.state(|s| codec::encode_state(s.registry.state())).map_err(packing)?;
-    let options = ContinueAsNewOptions::builder().task_timeout(TASK_TIMEOUT).build();
+    let options = ContinueAsNewOptions::builder().task_timeout(task_timeout(&state.payloads)).build();
     ctx.continue_as_new(state, options)?;
     Ok(())
+}
+
+/// Temporal gives a workflow task up after this long, and with it the replica that died over it. Reading the state and
+/// replaying a nearly full run has to end before, on a busy machine too: three seconds, and two for each megabyte of state.
+pub(super) fn task_timeout(state: &[Payload]) -> Duration {
+    Duration::from_secs(3) + Duration::from_micros(state.iter().map(|p| 2 * p.data.len() as u64).sum())
 }
 
 /// Has the attributes that types declare made ready, by one activity for all that wait.

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use reqwest::{Client, Method, StatusCode};
 use serde_json::Value;
-use temporal_registry::dev_server::{DevServer, DevServerOptions};
+use temporal_registry::dev_server::{DevServer, DevServerOptions, ensure_port_is_free};
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
 
@@ -22,7 +22,7 @@ pub fn free_port() -> u16 {
     let first: u16 = rand::random_range(0..12_000);
     for port in (0..12_000).map(|n| 20_000 + (first + n) % 12_000) {
         let taken = File::create(folder.join(port.to_string())).expect("a file");
-        if taken.try_lock().is_ok() && std::net::TcpListener::bind(("127.0.0.1", port)).is_ok() {
+        if taken.try_lock().is_ok() && ensure_port_is_free(port, "none").is_ok() {
             PORTS.lock().expect("no panic before").push(taken);
             return port;
         }
