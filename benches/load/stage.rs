@@ -35,6 +35,8 @@ impl Stage {
 
     /// Ends the registry and starts another on what is there.
     pub async fn restart(&mut self) -> anyhow::Result<()> {
+        // At rest: Temporal waits for one that dies over a workflow task, and that would be failover.
+        self.registry.resident_mib().await;
         self.registry.child.kill().await?;
         self.registry = Registry::start(&self.temporal.address()).await?;
         Ok(())
