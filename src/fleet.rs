@@ -45,7 +45,7 @@ impl Fleet {
 
     /// Prepares to judge many workers of one view at one moment.
     pub fn judge(&self, view: &View, now_ms: i64) -> Judge {
-        let up_since_ms = self.reads.freshness(now_ms).up_since_ms;
+        let up_since_ms = self.reads.freshness().up_since_ms;
         let preservation = self.preservation(view, now_ms);
         Judge { preservation, queues: self.queues.clone(), up_since_ms, now_ms }
     }

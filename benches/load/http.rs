@@ -96,27 +96,30 @@ pub struct Pace {
 }
 
 /// How long many things took, one by one and in all.
+#[derive(Default)]
 pub struct Sample {
     each: Vec<Duration>,
     took: Duration,
 }
 
 impl Sample {
-    /// This one and a later one of the same.
-    pub fn and(mut self, later: Sample) -> Self {
+    /// Adds a later one of the same.
+    pub fn add(&mut self, later: Sample) {
         self.each.extend(later.each);
         self.took += later.took;
-        self
+    }
+
+    #[allow(clippy::cast_precision_loss, reason = "a rate for people")]
+    pub fn per_second(&self) -> f64 {
+        self.each.len() as f64 / self.took.as_secs_f64()
     }
 
     pub fn pace(mut self) -> Pace {
         self.each.sort_unstable();
         let each = &self.each;
         let at = |share: usize| each.get((each.len() * share / 100).min(each.len().saturating_sub(1)));
-        #[allow(clippy::cast_precision_loss, reason = "a rate for people")]
-        let per_second = each.len() as f64 / self.took.as_secs_f64();
         Pace {
-            per_second,
+            per_second: self.per_second(),
             p50: at(50).copied().unwrap_or_default(),
             p99: at(99).copied().unwrap_or_default(),
         }

@@ -5,35 +5,48 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use crate::bare;
-use crate::http::{Call, Conn, Pace, Sample, http_load, load};
+use crate::http::{Call, Conn, Sample, http_load, load};
 use crate::inputs::{large, spec};
 use crate::raw::Raw;
 use crate::stage::{Registry, Stage, registration};
-use crate::table::Table;
+use crate::table::{Compared, Table};
 
 /// Clients in the rows that do not name another number.
 const CLIENTS: usize = 32;
 
+/// How much longer starts are measured: one takes a tenth of a second when there are many.
+const LONGER: u32 = 4;
+
 /// Types of one worker.
 const TYPES_EACH: u64 = 5;
 
-/// Measures both sides of a row by turns, so that what drifts meanwhile touches both alike: Temporal is slower the more it
-/// holds, and neighbours come and go.
+/// Turns of each side of a row; an even number.
+const TURNS: u32 = 8;
+
+/// Measures both sides of a row in pairs of turns, so that what drifts meanwhile touches both alike: Temporal is slower the
+/// more it holds. The ratio is that of the middle pair: neighbours that come and go for a second spoil one or two.
 async fn by_turns(
     span: Duration,
     ours: impl AsyncFn(Duration) -> anyhow::Result<Sample>,
     theirs: impl AsyncFn(Duration) -> anyhow::Result<Sample>,
-) -> anyhow::Result<(Pace, Pace)> {
-    let turn = span / 4;
-    let (mut them, mut us) = (theirs(turn).await?, ours(turn).await?);
-    for is_ours in [true, false, true, false, false, true] {
-        if is_ours {
-            us = us.and(ours(turn).await?);
+) -> anyhow::Result<Compared> {
+    let turn = span / TURNS;
+    let (mut us, mut them, mut ratios) = (Sample::default(), Sample::default(), Vec::new());
+    for pair in 0..TURNS {
+        // Who goes first in a pair takes turns too.
+        let (our, their) = if pair % 2 == 0 {
+            let their = theirs(turn).await?;
+            (ours(turn).await?, their)
         } else {
-            them = them.and(theirs(turn).await?);
-        }
+            (ours(turn).await?, theirs(turn).await?)
+        };
+        ratios.push(our.per_second() / their.per_second());
+        us.add(our);
+        them.add(their);
     }
-    Ok((us.pace(), them.pace()))
+    ratios.sort_unstable_by(f64::total_cmp);
+    let ratio = f64::midpoint(ratios[ratios.len() / 2 - 1], ratios[ratios.len() / 2]);
+    Ok(Compared { ours: us.pace(), theirs: them.pace(), ratio })
 }
 
 /// Registers workers, many at a time.
@@ -87,13 +100,13 @@ pub async fn reads(table: &mut Table, span: Duration) -> anyhow::Result<()> {
         ("GET list, If-None-Match", known, Call::get("/known")),
     ];
     for (what, ours, theirs) in rows {
-        let (ours, theirs) = by_turns(
+        let compared = by_turns(
             span,
             async |span| http_load(&host, CLIENTS, span, same(&ours)).await,
             async |span| http_load(&other, CLIENTS, span, same(&theirs)).await,
         )
         .await?;
-        table.compare(&format!("{what}, {CLIENTS} clients"), ours, theirs, 0.8);
+        table.compare(&format!("{what}, {CLIENTS} clients"), compared, 0.8);
     }
     Ok(())
 }
@@ -106,8 +119,7 @@ fn same(call: &Call) -> impl Fn(u64) -> Call + Clone + Send + Sync + 'static {
 
 /// Starts against the raw client.
 pub async fn starts(table: &mut Table, span: Duration) -> anyhow::Result<()> {
-    // A start takes a tenth of a second when there are many: it needs longer to tell.
-    let span = span * 4;
+    let span = span * LONGER;
     let stage = Stage::set().await?;
     let host = &stage.registry.host;
     let (large_spec, large_input) = large("large.v1");
@@ -130,7 +142,7 @@ pub async fn starts(table: &mut Table, span: Duration) -> anyhow::Result<()> {
     };
     let call = start("bench.v1", &json!({"input": input}));
     for clients in [1, CLIENTS] {
-        let (ours, theirs) = by_turns(
+        let compared = by_turns(
             span,
             async |span| http_load(host, clients, span, same(&call)).await,
             async |span| raw_load(clients, span).await,
@@ -138,27 +150,26 @@ pub async fn starts(table: &mut Table, span: Duration) -> anyhow::Result<()> {
         .await?;
         table.compare(
             &format!("start without name, {clients} clients, against the raw client"),
-            ours,
-            theirs,
+            compared,
             0.95,
         );
     }
     let named = start("bench.v1", &json!({"input": input, "name": "bench run"}));
-    let (ours, theirs) = by_turns(
+    let compared = by_turns(
         span,
         async |span| http_load(host, CLIENTS, span, same(&named)).await,
         async |span| raw_load(CLIENTS, span).await,
     )
     .await?;
-    table.compare(&format!("start with name, {CLIENTS} clients, against the raw client"), ours, theirs, 0.85);
+    table.compare(&format!("start with name, {CLIENTS} clients, against the raw client"), compared, 0.85);
     let [checked, free] = ["large.v1", "free.v1"].map(|of| start(of, &json!({"input": large_input})));
-    let (ours, theirs) = by_turns(
+    let compared = by_turns(
         span,
         async |span| http_load(host, CLIENTS, span, same(&checked)).await,
         async |span| http_load(host, CLIENTS, span, same(&free)).await,
     )
     .await?;
-    table.compare("start with 10 KB input and 20 KB schema, against none", ours, theirs, 0.95);
+    table.compare("start with 10 KB input and 20 KB schema, against none", compared, 0.95);
     Ok(())
 }
 
@@ -175,12 +186,8 @@ pub async fn claims(table: &mut Table, span: Duration) -> anyhow::Result<()> {
     for (clients, least) in [(1, 0.8), (32, 10.0), (512, 100.0)] {
         let call = Call::post("/workflow-ids/claim", &json!({"name": "bench"}));
         let ours = http_load(&stage.registry.host, clients, span, same(&call)).await?.pace();
-        table.compare(
-            &format!("claims, {clients} clients, against one update at a time"),
-            ours,
-            theirs,
-            least,
-        );
+        let what = format!("claims, {clients} clients, against one update at a time");
+        table.compare(&what, Compared { ours, theirs, ratio: ours.per_second / theirs.per_second }, least);
     }
     Ok(())
 }
@@ -215,16 +222,15 @@ pub async fn heartbeats(table: &mut Table, span: Duration) -> anyhow::Result<()>
         let batches = "temporal_registry_ledger_batch_commands_count";
         let before = stage.registry.metric(batches).await?;
         let bare = move |number: u64| Call { body: call(number).body, ..Call::post("/beat", &Value::Null) };
-        let (ours, theirs) = by_turns(
+        let compared = by_turns(
             span,
             async |span| http_load(&host, CLIENTS, span, call).await,
             async |span| http_load(&other, CLIENTS, span, bare).await,
         )
         .await?;
         let updates = stage.registry.metric(batches).await? - before;
-        table.compare(&format!("{what}, {CLIENTS} clients"), ours, theirs, 0.6);
-        let each = if kind == 0 { 1.0 } else { 1000.0 };
-        let beats = ours.per_second * span.as_secs_f64() * each;
+        let beats = compared.ours.per_second * span.as_secs_f64() * if kind == 0 { 1.0 } else { 1000.0 };
+        table.compare(&format!("{what}, {CLIENTS} clients"), compared, 0.6);
         table.row(
             &format!("{what}: beats to one Temporal update"),
             format!("{:.0}", beats / updates.max(1.0)),
@@ -274,14 +280,16 @@ pub async fn growth(table: &mut Table, span: Duration) -> anyhow::Result<()> {
         let (large, small) = (Stage::set().await?, Stage::set().await?);
         fill(&large.registry, types).await?;
         fill(&small.registry, 10).await?;
-        for (what, call) in [("GET one type", &read), ("start", &start), ("claim", &claim)] {
-            let (now, then) = by_turns(
+        for (what, call, span) in
+            [("GET one type", &read, span), ("start", &start, span * LONGER), ("claim", &claim, span)]
+        {
+            let compared = by_turns(
                 span,
                 async |span| http_load(&large.registry.host, CLIENTS, span, same(call)).await,
                 async |span| http_load(&small.registry.host, CLIENTS, span, same(call)).await,
             )
             .await?;
-            table.compare(&format!("{what} with {types} types, against 10"), now, then, 0.9);
+            table.compare(&format!("{what} with {types} types, against 10"), compared, 0.9);
         }
     }
     Ok(())

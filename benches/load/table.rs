@@ -2,6 +2,13 @@
 
 use crate::http::Pace;
 
+/// Both sides of a row, and how our rate compares with theirs.
+pub struct Compared {
+    pub ours: Pace,
+    pub theirs: Pace,
+    pub ratio: f64,
+}
+
 /// Rows in the order they were measured.
 #[derive(Default)]
 pub struct Table {
@@ -10,8 +17,7 @@ pub struct Table {
 
 impl Table {
     /// A row that compares a pace with another one; `least` is the share of its rate that is aimed at.
-    pub fn compare(&mut self, what: &str, ours: Pace, theirs: Pace, least: f64) {
-        let ratio = ours.per_second / theirs.per_second;
+    pub fn compare(&mut self, what: &str, Compared { ours, theirs, ratio }: Compared, least: f64) {
         self.row(what, figures(ours), figures(theirs), format!("{ratio:.2}"), format!(">= {least}"));
     }
 

@@ -68,7 +68,7 @@ impl Gauges {
 
     fn registry(&self, view: &View) {
         let (metrics, status) = (&self.metrics, &view.status);
-        let age_ms = self.mirror.freshness(clock::now_ms()).age_ms;
+        let age_ms = self.mirror.freshness().age_ms;
         metrics.ready.set(i64::from(self.readiness.ready().is_ok()));
         metrics.mirror_revision.set(as_gauge(view.revision));
         metrics.mirror_age_seconds.set(age_ms as f64 / 1000.0);

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use crate::{
-    clock,
     http::{
         code::Code,
         problem::Problem,
@@ -43,7 +42,7 @@ impl Readiness for Ready {
         if self.stop.is_cancelled() {
             return Err(Problem::new(Code::ShuttingDown, "this replica is stopping"));
         }
-        let fresh = self.reads.freshness(clock::now_ms());
+        let fresh = self.reads.freshness();
         if fresh.is_ready {
             return Ok(());
         }

@@ -12,7 +12,7 @@ use utoipa::openapi::{RefOr, Required};
 
 use super::code::Code;
 use super::problem::Problem;
-use crate::{clock, seams::Reads};
+use crate::seams::Reads;
 
 /// The revision an answer was made at, or at least has to be made at.
 const REVISION: HeaderName = HeaderName::from_static("x-registry-revision");
@@ -63,7 +63,7 @@ impl Wanted {
 pub(super) fn stamp(reads: &dyn Reads, revision: u64, response: &mut Response) {
     let headers = response.headers_mut();
     headers.insert(REVISION, HeaderValue::from(revision));
-    let age_ms = reads.freshness(clock::now_ms()).age_ms;
+    let age_ms = reads.freshness().age_ms;
     if age_ms > WORTH_SAYING_MS {
         headers.insert(AGE, HeaderValue::from(age_ms));
     }

@@ -14,10 +14,7 @@ use super::code::Code;
 use super::endpoint::{Endpoint, Routes};
 use super::problem::Problem;
 use super::state::AppState;
-use crate::{
-    clock,
-    seams::{Freshness, Reads},
-};
+use crate::seams::{Freshness, Reads};
 
 /// Says whether this replica can serve.
 pub trait Readiness: Send + Sync {
@@ -39,7 +36,7 @@ impl ViewReadiness {
 
 impl Readiness for ViewReadiness {
     fn ready(&self) -> Result<(), Problem> {
-        let freshness = self.reads.freshness(clock::now_ms());
+        let freshness = self.reads.freshness();
         let detail = match &freshness {
             Freshness { is_ready: true, .. } => return Ok(()),
             Freshness { is_running: false, .. } => "the registry workflow is not running".to_owned(),

@@ -75,7 +75,7 @@ struct RegistryStatus {
 )]
 async fn get_status(State(state): State<AppState>) -> Json<RegistryStatus> {
     let now_ms = clock::now_ms();
-    let (view, freshness) = (state.reads.view(), state.reads.freshness(now_ms));
+    let (view, freshness) = (state.reads.view(), state.reads.freshness());
     let judge = state.fleet.judge(&view, now_ms);
     let (mut unhealthy, mut unknown) = (0, 0);
     for member in view.workers.values() {

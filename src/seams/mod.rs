@@ -76,7 +76,7 @@ pub trait Reads: Send + Sync {
     /// The view as it is now.
     fn view(&self) -> Arc<View>;
     /// How far it can be trusted.
-    fn freshness(&self, now_ms: i64) -> Freshness;
+    fn freshness(&self) -> Freshness;
     /// Brings the view to everything written anywhere before this call. Asks the registry workflow once.
     async fn catch_up(&self) -> Result<(), Unanswered>;
     /// Waits until the view has reached a revision, or fails after `within`.

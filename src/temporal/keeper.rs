@@ -27,7 +27,6 @@ use super::{
     workflow::{HANDING_OVER, SHUTDOWN, TAKE_STATE, task_timeout},
 };
 use crate::{
-    clock,
     registry::{Limits, State},
     seams::{Reads, Shutdown, Unanswered},
     view::View,
@@ -67,7 +66,7 @@ impl Keeper {
                 }
                 Err(error) => {
                     // Temporal turns some away when several replicas ask at once: told only when it lasts.
-                    if self.mirror.is_ready(clock::now_ms()) {
+                    if self.mirror.is_ready() {
                         tracing::debug!(%error, "cannot look at the registry for the moment");
                     } else if !std::mem::replace(&mut failing, true) {
                         tracing::warn!(%error, "cannot look at the registry; reads go on from memory");

@@ -213,7 +213,7 @@ impl Writer {
 
     async fn commit(&mut self, mut batch: Vec<Item>, housekeeping: Vec<Box<Json>>) {
         self.sequence += 1;
-        let (begun, begun_ms) = (Instant::now(), clock::now_ms());
+        let (begun, begun_ms) = (Instant::now(), clock::steady_ms());
         let mut delivered = false;
         let mut pause = PAUSE_MIN;
         let mut attempts = 0_u64;

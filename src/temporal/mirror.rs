@@ -30,6 +30,8 @@ use crate::{
 
 /// A view not confirmed for this long is no longer fresh: `/ready` says so.
 pub const FRESH_FOR_MS: i64 = 5_000;
+/// Before this program was there: a moment of the steady clock at which nothing was known.
+const NEVER_MS: i64 = -FRESH_FOR_MS - 1;
 /// Events at which Temporal ends a run, unless its server is configured otherwise.
 pub const HISTORY_EVENTS_MAX: i64 = 51_200;
 /// Bytes of history at which Temporal ends a run, unless its server is configured otherwise.
@@ -55,7 +57,7 @@ pub struct Mirror {
     writing: parking_lot::Mutex<()>,
     /// Serialises catching up; holds when the last one began.
     catching_up: Mutex<i64>,
-    /// When the view was last known to be complete, milliseconds since the Unix epoch.
+    /// When the view was last known to be complete, by the steady clock.
     confirmed_ms: AtomicI64,
     /// When a batch was sent whose answer last completed the view, likewise.
     told_ms: watch::Sender<i64>,
@@ -98,9 +100,9 @@ impl Mirror {
             view: ArcSwap::from_pointee(View::default()),
             generation: AtomicU64::new(0),
             writing: parking_lot::Mutex::new(()),
-            catching_up: Mutex::new(0),
-            confirmed_ms: AtomicI64::new(0),
-            told_ms: watch::channel(0).0,
+            catching_up: Mutex::new(NEVER_MS),
+            confirmed_ms: AtomicI64::new(NEVER_MS),
+            told_ms: watch::channel(NEVER_MS).0,
             up_since_ms: clock::now_ms(),
             running: AtomicBool::new(false),
             behind: AtomicBool::new(false),
@@ -110,13 +112,13 @@ impl Mirror {
     }
 
     /// How long ago the view was known to be complete, in milliseconds.
-    fn age_ms(&self, now_ms: i64) -> i64 {
-        (now_ms - self.confirmed_ms.load(Ordering::Relaxed)).max(0)
+    fn age_ms(&self) -> i64 {
+        (clock::steady_ms() - self.confirmed_ms.load(Ordering::Relaxed)).max(0)
     }
 
     /// Whether the registry workflow runs and the view is fresh.
-    pub fn is_ready(&self, now_ms: i64) -> bool {
-        self.is_running() && self.age_ms(now_ms) <= FRESH_FOR_MS
+    pub fn is_ready(&self) -> bool {
+        self.is_running() && self.age_ms() <= FRESH_FOR_MS
     }
 
     /// Whether the registry workflow was running when last looked at.
@@ -140,7 +142,8 @@ impl Mirror {
         true
     }
 
-    /// Takes all that had changed when the registry answered something sent at `sent_ms`. `false`: there is more, catch up.
+    /// Takes all that had changed when the registry answered something sent at `sent_ms` of the steady clock. `false`: there
+    /// is more, catch up.
     pub fn take_all(&self, changes: &Changes, sent_ms: i64) -> bool {
         let complete = self.take(changes) && changes.to >= changes.head;
         if complete {
@@ -179,7 +182,7 @@ impl Mirror {
 
     /// Brings the view to everything that was written before this call.
     pub async fn complete(&self) -> Result<(), CallError> {
-        let asked_ms = clock::now_ms();
+        let asked_ms = clock::steady_ms();
         let mut told = self.told_ms.subscribe();
         tokio::select! {
             asked = self.ask(asked_ms) => asked,
@@ -194,7 +197,7 @@ impl Mirror {
         if *began_ms > asked_ms {
             return Ok(());
         }
-        let (now_ms, give_up) = (clock::now_ms(), Instant::now() + CALL_TIMEOUT);
+        let (now_ms, give_up) = (clock::steady_ms(), Instant::now() + CALL_TIMEOUT);
         loop {
             let (since, born) = self.view.load().reached();
             let patience = Instant::now() + ASKED_WITHIN;
@@ -215,7 +218,7 @@ impl Mirror {
 
     /// Looks at the registry workflow once and catches up if it moved.
     pub async fn look(&self) -> Result<Seen, CallError> {
-        let began_ms = clock::now_ms();
+        let began_ms = clock::steady_ms();
         let request = DescribeWorkflowExecutionRequest {
             namespace: self.link.namespace(),
             execution: Some(self.link.registry_execution()),
@@ -297,12 +300,12 @@ impl Reads for Mirror {
         self.view.load_full()
     }
 
-    fn freshness(&self, now_ms: i64) -> Freshness {
+    fn freshness(&self) -> Freshness {
         let run = self.run.load();
         Freshness {
-            age_ms: self.age_ms(now_ms),
+            age_ms: self.age_ms(),
             is_running: self.is_running(),
-            is_ready: self.is_ready(now_ms),
+            is_ready: self.is_ready(),
             run_id: run.run_id.clone(),
             history_events: run.history_events,
             up_since_ms: self.up_since_ms,

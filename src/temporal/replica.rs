@@ -13,7 +13,6 @@ use super::{
     worker::RegistryWorker,
 };
 use crate::{
-    clock,
     registry::{Command, Limits},
     seams::{Reads, WriteError, Writes},
     telemetry::Metrics,
@@ -119,7 +118,7 @@ async fn bring_up(keeper: &Keeper, mirror: &Mirror) -> Result<(), CallError> {
         tracing::debug!(%error, "the registry workflow is still asked of the replica that had it last");
     }
     keeper.look_after().await?;
-    if mirror.is_ready(clock::now_ms()) {
+    if mirror.is_ready() {
         return Ok(());
     }
     Err(CallError::Unanswered("the registry workflow does not show its state yet".to_owned()))
@@ -146,8 +145,7 @@ async fn measure(mirror: Arc<Mirror>, ledger: Ledger) {
         every.tick().await;
         let view = mirror.view();
         let raw_bytes = view.status.raw_bytes;
-        if raw_bytes.abs_diff(measured) < GROWTH_BYTES.max(measured / 8) || !mirror.is_ready(clock::now_ms())
-        {
+        if raw_bytes.abs_diff(measured) < GROWTH_BYTES.max(measured / 8) || !mirror.is_ready() {
             continue;
         }
         let packed = tokio::task::spawn_blocking(move || codec::packed_len(&keeper::state_of(&view))).await;

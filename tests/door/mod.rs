@@ -56,7 +56,7 @@ impl Reads for Away {
         Arc::default()
     }
 
-    fn freshness(&self, _now_ms: i64) -> Freshness {
+    fn freshness(&self) -> Freshness {
         Freshness {
             age_ms: 0,
             is_running: true,

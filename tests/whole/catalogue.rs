@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use crate::harness::{Registry, Temporal, ask, until, worker};
+use crate::harness::{Registry, Temporal, ask, ask_of_run, until, worker};
 
 /// A realistic schema of about 20 KB that does not repeat itself from type to type.
 fn schema(type_number: usize) -> Value {
@@ -55,6 +55,17 @@ async fn one_creator_wins_and_the_last_put_stands() {
     assert_eq!(registry.get("/registry/workers").await.body["workers"], json!([]));
 }
 
+/// It ended at its bound of events, so that replay stays short; and the next may take longer for each task, for what it holds.
+async fn a_run_ended_in_time(address: &str, run_id: &str) {
+    let ended = ask_of_run(address, "describe", "workflow-registry", run_id).await;
+    let events = ended["workflowExecutionInfo"]["historyLength"].as_str().and_then(|n| n.parse().ok());
+    assert!((2_500..2_600).contains(&events.unwrap_or(0)), "it ended at {events:?} events");
+    let next = ask(address, "describe", "workflow-registry").await;
+    let timeout = next["executionConfig"]["defaultWorkflowTaskTimeout"].as_str();
+    let seconds = timeout.and_then(|text| text.strip_suffix('s')?.parse().ok()).unwrap_or(0.0);
+    assert!(seconds > 3.0 && seconds < 10.0, "a task of the next may take {timeout:?}");
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn five_hundred_large_types_survive_a_hand_over() {
     let temporal = Temporal::start().await;
@@ -74,6 +85,7 @@ async fn five_hundred_large_types_survive_a_hand_over() {
             registry.get("/registry/status").await.body["run_id"] != before["run_id"]
         })
         .await;
+    a_run_ended_in_time(&temporal.address(), before["run_id"].as_str().expect("a run id")).await;
     let mut seen = Vec::new();
     let mut next = "/registry/workflows?limit=100".to_owned();
     loop {

@@ -222,11 +222,16 @@ pub async fn until(what: &str, within: Duration, mut holds: impl AsyncFnMut() ->
     }
 }
 
-/// `temporal workflow <command>` about a workflow, with Temporal's own client.
+/// `temporal workflow <command>` about the last run of a workflow, with Temporal's own client.
 pub async fn ask(address: &str, command: &str, workflow_id: &str) -> Value {
+    ask_of_run(address, command, workflow_id, "").await
+}
+
+/// The same about any run.
+pub async fn ask_of_run(address: &str, command: &str, workflow_id: &str, run_id: &str) -> Value {
     let cli = std::env::var("TEMPORAL_CLI").unwrap_or_else(|_| "temporal".to_owned());
-    let arguments =
-        ["workflow", command, "--workflow-id", workflow_id, "--address", address, "--output", "json"];
+    let of = ["--workflow-id", workflow_id, "--run-id", run_id];
+    let arguments = [&["workflow", command], &of[..], &["--address", address, "--output", "json"]].concat();
     let output = Command::new(cli).args(arguments).output().await.expect("the Temporal CLI runs");
     serde_json::from_slice(&output.stdout).expect("its answer")
 }

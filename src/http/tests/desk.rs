@@ -82,7 +82,7 @@ impl Default for Desk {
             up_since_ms: AtomicI64::new(0),
             fails_with: Mutex::default(),
             is_hurried: AtomicBool::new(false),
-            confirmed_ms: AtomicI64::new(clock::now_ms()),
+            confirmed_ms: AtomicI64::new(clock::steady_ms()),
             meanwhile: Mutex::default(),
             schedules_fail_with: Mutex::new(ScheduleFailure::NotFound),
             tasks: Mutex::default(),
@@ -114,7 +114,7 @@ impl Desk {
         let revision = next.revision;
         self.view.store(Arc::new(next));
         self.generation.fetch_add(1, SeqCst);
-        self.confirmed_ms.store(clock::now_ms(), SeqCst);
+        self.confirmed_ms.store(clock::steady_ms(), SeqCst);
         self.revision.send_replace(revision);
     }
 
@@ -179,8 +179,8 @@ impl Reads for Desk {
         self.view.load_full()
     }
 
-    fn freshness(&self, now_ms: i64) -> Freshness {
-        let age_ms = (now_ms - self.confirmed_ms.load(SeqCst)).max(0);
+    fn freshness(&self) -> Freshness {
+        let age_ms = (clock::steady_ms() - self.confirmed_ms.load(SeqCst)).max(0);
         let is_running = self.is_running.load(SeqCst);
         Freshness {
             age_ms,

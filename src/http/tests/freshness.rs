@@ -20,7 +20,7 @@ async fn answers_say_how_fresh_they_are() {
     }
     // Temporal is away: reads go on, and say how old they are.
     door.desk.is_away.store(true, SeqCst);
-    door.desk.confirmed_ms.store(clock::now_ms() - 9_000, SeqCst);
+    door.desk.confirmed_ms.store(clock::steady_ms() - 9_000, SeqCst);
     let stale = door.get("/registry/workers/w1").await;
     assert_eq!(stale.status, StatusCode::OK);
     assert!(stale.header("x-registry-age-ms").parse::<u64>().unwrap() >= 9_000);

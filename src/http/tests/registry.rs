@@ -91,7 +91,7 @@ async fn shutting_down_is_for_temporal_to_take() {
     assert_eq!(why(&readiness).code, Code::TemporalUnavailable);
     assert!(why(&readiness).detail.contains("not running"));
     door.desk.is_running.store(true, SeqCst);
-    door.desk.confirmed_ms.store(clock::now_ms() - 6_000, SeqCst);
+    door.desk.confirmed_ms.store(clock::steady_ms() - 6_000, SeqCst);
     assert!(why(&readiness).detail.contains("ms old"));
 }
 

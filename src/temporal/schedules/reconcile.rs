@@ -20,7 +20,7 @@ use super::finish::{Finish, late_fires};
 use super::fit::Types;
 use super::listing::ListQuery;
 use super::stamp::Dispatch;
-use crate::{clock, view::View};
+use crate::view::View;
 
 /// How often all schedules are listed.
 const LIST_EVERY: Duration = Duration::from_secs(20);
@@ -63,7 +63,7 @@ impl Reconciler {
             let mut all_listed = false;
             let (round, is_asked) = self.book.asked();
             let is_due = is_asked || Instant::now() >= list_at;
-            if is_due && self.types.reads.freshness(clock::now_ms()).is_ready {
+            if is_due && self.types.reads.freshness().is_ready {
                 match self.list().await {
                     Ok(()) => (all_listed, failing) = (true, false),
                     Err(error) if !std::mem::replace(&mut failing, true) => {
