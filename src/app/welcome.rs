@@ -6,7 +6,7 @@ use serde_json::Value;
 
 /// How long the workers get to register before it is told without them.
 const REGISTERED_WITHIN: Duration = Duration::from_secs(20);
-const PAUSE: Duration = Duration::from_millis(50);
+const PAUSE: Duration = Duration::from_millis(250);
 
 /// Where things are.
 pub struct Welcome {
