@@ -179,8 +179,22 @@ fn schemas_beyond_their_bounds_are_refused() {
     assert_eq!(code_of(&json!({"description": "x".repeat(SCHEMA_BYTES_MAX)})), "schema_too_large");
     assert_eq!(code_of(&json!({"pattern": "a".repeat(2_000)})), "pattern_too_large");
     assert_eq!(code_of(&json!({"pattern": "("})), "bad_pattern");
+    assert_eq!(code_of(&json!({"pattern": r"\p{L}{100}"})), "bad_pattern");
     assert_eq!(code_of(&json!({"$ref": "http://127.0.0.1:9/schema.json"})), "unresolvable_ref");
     assert_eq!(code_of(&json!({"$ref": "#"})), "endless_ref");
+}
+
+/// A match that would take too many steps back is no match, and the usual rules for passwords take few.
+#[test]
+fn patterns_step_back_a_bounded_number_of_times() {
+    let fits = |pattern: &str, text: String| {
+        let schema = json!({"pattern": pattern});
+        let validator = ValidatorCache::new(1).get(&content_hash(&schema), &schema).expect("a validator");
+        validator.check(&json!(text)).is_empty()
+    };
+    assert!(fits("(a+)b\\1c", "xabac".to_owned()));
+    assert!(!fits("(a+)b\\1c", "a".repeat(400) + "xabac"));
+    assert!(fits(r"^(?=.*[A-Z])(?=.*\d)(?!.*(.)\1\1).{8,}$", "Correct4Horse".repeat(4)));
 }
 
 #[test]
