@@ -106,7 +106,7 @@ pub struct RegistryWorkflow {
 
 impl RegistryWorkflow {
     fn begin(started: Option<SystemTime>, input: &RawValue) -> Self {
-        let (state, unreadable) = match codec::decode_state(input) {
+        let (state, unreadable) = match codec::take_over(input) {
             Ok(state) => (state, None),
             Err(error) => (State::default(), Some(error)),
         };
@@ -325,7 +325,7 @@ async fn hand_over(ctx: &mut WorkflowContext<RegistryWorkflow>) -> WorkflowResul
     }
     let handlers = ctx.clone();
     ctx.wait_condition(move |_| handlers.all_handlers_finished()).await?;
-    let state = ctx.state(|s| codec::encode_state(s.registry.state())).map_err(packing)?;
+    let state = ctx.state(|s| codec::hand_over(s.registry.state())).map_err(packing)?;
     let options = ContinueAsNewOptions::builder().task_timeout(task_timeout(&state.payloads)).build();
     ctx.continue_as_new(state, options)?;
     Ok(())
