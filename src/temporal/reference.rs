@@ -11,6 +11,7 @@ use crate::registry::{
     AttributeType, Command, InputWarning, Registration, Registry, Renewal, SearchAttribute, SlugCounter,
     Spec, SpecClaim, Standing, Target, Worker, choose_queue,
 };
+use crate::schema::{Validator, content_hash};
 
 /// Largest signal that is looked at, in bytes of JSON.
 pub const SIGNAL_BYTES_MAX: usize = 512 * 1024;
@@ -134,7 +135,7 @@ pub fn signal(name: &str, json: &[u8], registry: &Registry) -> Result<Vec<Comman
         return Err(format!("{} bytes, more than {SIGNAL_BYTES_MAX}", json.len()));
     }
     match name {
-        "register_worker" => register(read(json)?),
+        "register_worker" => register(read(json)?, registry),
         "put_workflow" => put(read(json)?, registry),
         "heartbeat_worker" => {
             let worker_id = required(read::<WorkerIdWire>(json)?.worker_id, "worker_id")?;
@@ -153,7 +154,7 @@ pub fn signal(name: &str, json: &[u8], registry: &Registry) -> Result<Vec<Comman
         }
         "unregister_workflow" => {
             let workflow_type = required(read::<TypeWire>(json)?.workflow_type, "workflow_type")?;
-            Ok(vec![Command::DeleteType { workflow_type, base: None }])
+            Ok(vec![Command::DeleteType { workflow_type, base: None, base_changed: None }])
         }
         "registry_service_started" => {
             let process_id = required(read::<ServiceWire>(json)?.process_id, "process_id")?;
@@ -173,11 +174,11 @@ fn required(value: String, field: &str) -> Result<String, String> {
     if trimmed.is_empty() { Err(format!("{field} must not be empty")) } else { Ok(trimmed.to_owned()) }
 }
 
-fn register(wire: RegisterWire) -> Result<Vec<Command>, String> {
+fn register(wire: RegisterWire, registry: &Registry) -> Result<Vec<Command>, String> {
     if !(5..=3600).contains(&wire.ttl_seconds) {
         return Err(format!("ttl_seconds must be 5 to 3600, is {}", wire.ttl_seconds));
     }
-    let workflows = wire.workflows.into_iter().map(|spec| claim(spec, Standing::Never));
+    let workflows = wire.workflows.into_iter().map(|spec| claim(spec, Standing::Never, registry));
     Ok(vec![Command::Register(Registration {
         worker_id: required(wire.worker_id, "worker_id")?,
         task_queue: required(wire.task_queue, "task_queue")?,
@@ -194,16 +195,21 @@ fn register(wire: RegisterWire) -> Result<Vec<Command>, String> {
 }
 
 fn put(wire: PutWire, registry: &Registry) -> Result<Vec<Command>, String> {
-    let claim = claim(wire.workflow, Standing::Force)?;
+    let claim = claim(wire.workflow, Standing::Force, registry)?;
     if wire.overwrite {
-        return Ok(vec![Command::ReplaceType { claim, base: None, keeps_enabled: false }]);
+        return Ok(vec![Command::ReplaceType {
+            claim,
+            base: None,
+            base_changed: None,
+            keeps_enabled: false,
+        }]);
     }
     // Without `overwrite`, a type that stands is left as it is: no error in the reference, none here.
     let stands = registry.state().types.contains_key(&claim.spec.workflow_type);
     Ok(if stands { Vec::new() } else { vec![Command::CreateType(claim)] })
 }
 
-fn claim(wire: SpecWire, standing: Standing) -> Result<SpecClaim, String> {
+fn claim(wire: SpecWire, standing: Standing, registry: &Registry) -> Result<SpecClaim, String> {
     let warning = |w: WarningWire| {
         Ok(InputWarning { field: required(w.field, "field")?, message: required(w.message, "message")? })
     };
@@ -233,7 +239,12 @@ fn claim(wire: SpecWire, standing: Standing) -> Result<SpecClaim, String> {
         deprecated: None,
         metadata: serde_json::Map::new(),
     };
-    let hash = crate::schema::content_hash(&spec.content());
+    let hash = content_hash(&spec.content());
+    // What stands or stood was admitted before: a worker that comes again costs no compilation.
+    let types = &registry.state().types;
+    if !types.get(&spec.workflow_type).is_some_and(|entry| entry.knows(&hash)) {
+        Validator::compile(&spec.input_schema).map_err(|refused| format!("input_schema: {refused}"))?;
+    }
     Ok(SpecClaim { spec: Arc::new(spec), hash, standing })
 }
 

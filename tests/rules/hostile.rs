@@ -165,6 +165,23 @@ proptest! {
     }
 }
 
+#[test]
+fn a_signal_brings_no_schema_that_is_none() {
+    let registry = Registry::new(State::default());
+    for schema in
+        [json!({"type": "nonsense"}), json!({"$ref": "#/nope"}), json!({"$ref": "http://127.0.0.1:9/s"})]
+    {
+        let spec = json!({"workflow_type": "a", "task_queue": "q", "input_schema": schema});
+        for (name, body) in [
+            ("register_worker", json!({"worker_id": "w", "task_queue": "q", "workflows": [spec]})),
+            ("put_workflow", json!({"workflow": spec, "overwrite": true})),
+        ] {
+            let refused = reference::signal(name, body.to_string().as_bytes(), &registry).unwrap_err();
+            assert!(refused.starts_with("input_schema: "), "{name}: {refused}");
+        }
+    }
+}
+
 fn code_of(schema: &Value) -> &'static str {
     match ValidatorCache::new(1).get(&content_hash(schema), schema) {
         Ok(_) => panic!("taken: {schema}"),
