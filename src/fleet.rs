@@ -82,11 +82,8 @@ impl Judge {
         if member.worker.is_static {
             return self.polled(&member.worker);
         }
-        let ends_ms = member.lease_expires_ms();
-        // Nobody was there to hear it when its lease ran out: it has one lease from the moment somebody is.
-        let unheard = !member.worker.lapsed && ends_ms < self.up_since_ms;
-        let unseen_until_ms = unheard.then(|| self.up_since_ms + member.worker.ttl_ms());
-        Health::judge(ends_ms, unseen_until_ms, &self.preservation, self.now_ms)
+        let unseen_until_ms = member.unseen_until_ms(self.up_since_ms);
+        Health::judge(member.lease_expires_ms(), unseen_until_ms, &self.preservation, self.now_ms)
     }
 
     /// The health of a worker that never heartbeats: whether somebody polls a queue it serves.

@@ -33,6 +33,13 @@ impl Member {
         self.seen_ms.load(Ordering::Relaxed)
     }
 
+    /// Nobody was there to hear it when its lease ran out, as far as a replica knows that is up since `up_since_ms`: then it has
+    /// one lease from that moment, until the time given.
+    pub fn unseen_until_ms(&self, up_since_ms: i64) -> Option<i64> {
+        let unheard = !self.worker.lapsed && self.lease_expires_ms() < up_since_ms;
+        unheard.then(|| up_since_ms + self.worker.ttl_ms())
+    }
+
     /// When the lease ends unless another heartbeat comes.
     pub fn lease_expires_ms(&self) -> i64 {
         self.worker.lease_expires_ms(self.last_seen_ms())

@@ -171,13 +171,19 @@ impl Mirror {
         if due { pending } else { Vec::new() }
     }
 
-    /// Whether time has made something due: a lapse to note, a worker to forget.
+    /// Whether time has made something due: a lapse to note, a worker to forget. Not while somebody lapsed whom no replica
+    /// could hear and who has time to come back: a sweep knows no such mercy.
     pub fn sweep_due(&self, now_ms: i64) -> bool {
         let view = self.view.load();
-        view.workers.values().any(|member| {
+        let mut due = false;
+        for member in view.workers.values() {
+            if member.unseen_until_ms(self.up_since_ms).is_some_and(|until| now_ms <= until) {
+                return false;
+            }
             let lapsed = !member.worker.lapsed && member.lease_expires_ms() < now_ms;
-            lapsed || (member.worker.lapsed && member.worker.forgotten_at_ms() < now_ms)
-        })
+            due |= lapsed || (member.worker.lapsed && member.worker.forgotten_at_ms() < now_ms);
+        }
+        due
     }
 
     /// Brings the view to everything that was written before this call.

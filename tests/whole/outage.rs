@@ -8,7 +8,7 @@ use tokio::sync::watch;
 
 use crate::clients::Claimers;
 use crate::closed::cli;
-use crate::harness::{Registry, Temporal, worker};
+use crate::harness::{Registry, Temporal, until, worker};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn reads_go_on_from_memory_while_temporal_is_stopped() {
@@ -77,6 +77,24 @@ async fn state_survives_a_restart_of_everything() {
         registry.must("/workflow-ids/claim", &json!({"name": "kept"})).await["workflow_id"],
         "kept-r2"
     );
+}
+
+#[tokio::test]
+async fn who_lapsed_while_no_replica_was_there_has_one_more_lease() {
+    let temporal = Temporal::start().await;
+    let registry = Registry::start(&temporal.address()).await;
+    registry.must("/registry/workers", &worker("unheard", "q", 5, &["unheard.v1"])).await;
+    let lapsed = Instant::now() + Duration::from_secs(5);
+    assert!(registry.stop().await.success());
+    until("its lease has run out", Duration::from_secs(6), async || Instant::now() > lapsed).await;
+    let registry = Registry::start(&temporal.address()).await;
+    let up = Instant::now();
+    let health = async || registry.get("/registry/workers/unheard").await.body["health"].clone();
+    assert_eq!(health().await, "unknown");
+    let started = registry.post("/workflows/unheard.v1/start", &json!({"name": "unheard"})).await;
+    assert_eq!(started.status, 200, "{}", started.body);
+    until("its time is over", Duration::from_secs(8), async || health().await == "unhealthy").await;
+    assert!(up.elapsed() > Duration::from_secs(2), "{:?}", up.elapsed());
 }
 
 #[tokio::test]
