@@ -91,7 +91,7 @@ fn misnamed(offer: &Offered) -> Vec<Violation> {
     }
     let empty = named.iter().filter(|(_, name)| name.is_empty());
     let mut found: Vec<Violation> =
-        empty.map(|(pointer, _)| offer.violation(pointer, "must not be empty", "string_too_short")).collect();
+        empty.map(|(pointer, _)| offer.violation(pointer, "must not be empty", "minLength")).collect();
     let mut kinds: BTreeMap<&str, AttributeType> = BTreeMap::new();
     for (at, attribute) in spec.search_attributes.iter().enumerate() {
         let kind = *kinds.entry(&attribute.name).or_insert(attribute.kind);

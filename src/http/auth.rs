@@ -163,9 +163,10 @@ impl Authenticator {
         Ok(Self { enabled, read_public, docs_public, anonymous, known })
     }
 
-    /// Whether a route is open to callers without a token: one that only reads, or that documents the others.
+    /// Whether a route is open to callers without a token: one that only reads, or that documents the others. None is as
+    /// long as there is no token at all.
     pub fn is_open(&self, reads: bool, docs: bool) -> bool {
-        (reads && self.read_public) || (docs && self.docs_public && !self.known.is_empty())
+        !self.known.is_empty() && ((reads && self.read_public) || (docs && self.docs_public))
     }
 
     /// Who is calling, or 401. `open` lets callers without a token in;

@@ -43,8 +43,11 @@ pub fn require_match(headers: &HeaderMap, current: Option<&ETag>) -> Result<(), 
     }
 }
 
-/// What a request demands of the revision number that stands. A tag of such a thing is `<number>.<anything>`, and only
-/// the number counts.
+/// What stands: a revision number (0: nothing does), and the registry's revision at which it changed last.
+pub type Standing = (u32, u64);
+
+/// What a request demands of what stands. A tag of such a thing is `<number>.<change>.<anything>`, and only the two numbers
+/// count.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Demand {
     /// No condition.
@@ -53,20 +56,21 @@ pub enum Demand {
     Something,
     /// Nothing may be there (`If-None-Match: *`).
     Absence,
-    /// One of these numbers.
-    OneOf(Vec<u32>),
+    /// One of these.
+    OneOf(Vec<Standing>),
 }
 
 impl Demand {
     /// Reads `If-Match`, or `If-None-Match: *`.
     pub fn read(headers: &HeaderMap) -> Result<Self, Problem> {
-        let number = |(weak, tag): (bool, String)| -> Option<u32> {
-            if weak { None } else { tag.split('.').next()?.parse().ok() }
+        let standing = |(weak, tag): (bool, String)| -> Option<Standing> {
+            let mut parts = tag.split('.').filter(|_| !weak);
+            Some((parts.next()?.parse().ok()?, parts.next()?.parse().ok()?))
         };
         match Condition::read(headers, &header::IF_MATCH)? {
             Some(Condition::Anything) => return Ok(Self::Something),
             Some(Condition::Tags(tags)) => {
-                return Ok(Self::OneOf(tags.into_iter().filter_map(number).collect()));
+                return Ok(Self::OneOf(tags.into_iter().filter_map(standing).collect()));
             }
             None => {}
         }
@@ -76,20 +80,21 @@ impl Demand {
         }
     }
 
-    /// The number to demand of the rules, which decide; `current` is the number believed to stand (0: nothing does).
-    /// 412 when no number will do.
-    pub fn base(&self, current: u32) -> Result<Option<u32>, Problem> {
+    /// What to demand of the rules, which decide: number and change; `current` is what is believed to stand.
+    /// 412 when nothing will do.
+    pub fn base(&self, current: Standing) -> Result<(Option<u32>, Option<u64>), Problem> {
         let base = match self {
-            Self::Nothing => return Ok(None),
-            Self::Something => (current != 0).then_some(current),
-            Self::Absence => Some(0),
-            Self::OneOf(numbers) => {
-                numbers.iter().find(|number| **number == current).or(numbers.first()).copied()
+            Self::Nothing => return Ok((None, None)),
+            Self::Something => (current.0 != 0).then_some((Some(current.0), None)),
+            Self::Absence => Some((Some(0), None)),
+            Self::OneOf(all) => {
+                let wanted = all.iter().find(|standing| **standing == current).or(all.first());
+                wanted.map(|(number, changed)| (Some(*number), Some(*changed)))
             }
         };
-        base.map(Some).ok_or_else(|| {
+        base.ok_or_else(|| {
             Problem::new(Code::RevisionMismatch, "the condition does not name what is there")
-                .with("revision", current)
+                .with("revision", current.0)
         })
     }
 }
@@ -198,24 +203,27 @@ mod tests {
     #[test]
     fn demands_on_a_revision_number() {
         let (fine, mismatch) = (Ok, Err(Code::RevisionMismatch));
+        let (stands, nothing) = ((3, 17), (0, 0));
         let table = [
-            (None, 3, fine(None)),
-            (Some((header::IF_MATCH, "*")), 3, fine(Some(3))),
-            (Some((header::IF_MATCH, "*")), 0, mismatch),
-            (Some((header::IF_MATCH, "\"3.abc\"")), 3, fine(Some(3))),
-            (Some((header::IF_MATCH, "\"2.abc\", \"3.x\"")), 3, fine(Some(3))),
+            (None, stands, fine((None, None))),
+            (Some((header::IF_MATCH, "*")), stands, fine((Some(3), None))),
+            (Some((header::IF_MATCH, "*")), nothing, mismatch),
+            (Some((header::IF_MATCH, "\"3.17.abc\"")), stands, fine((Some(3), Some(17)))),
+            (Some((header::IF_MATCH, "\"2.9.abc\", \"3.17.x\"")), stands, fine((Some(3), Some(17)))),
             // The rules refuse it, should this still not be the current one by then.
-            (Some((header::IF_MATCH, "\"2.abc\"")), 3, fine(Some(2))),
-            (Some((header::IF_MATCH, "W/\"3.abc\"")), 3, mismatch),
-            (Some((header::IF_MATCH, "\"what\"")), 3, mismatch),
-            (Some((header::IF_NONE_MATCH, "*")), 3, fine(Some(0))),
-            (Some((header::IF_NONE_MATCH, "\"3.abc\"")), 3, fine(None)),
+            (Some((header::IF_MATCH, "\"2.9.abc\"")), stands, fine((Some(2), Some(9)))),
+            (Some((header::IF_MATCH, "\"3.16.abc\"")), stands, fine((Some(3), Some(16)))),
+            (Some((header::IF_MATCH, "W/\"3.17.abc\"")), stands, mismatch),
+            (Some((header::IF_MATCH, "\"what\"")), stands, mismatch),
+            (Some((header::IF_MATCH, "\"3.abc\"")), stands, mismatch),
+            (Some((header::IF_NONE_MATCH, "*")), stands, fine((Some(0), None))),
+            (Some((header::IF_NONE_MATCH, "\"3.17.abc\"")), stands, fine((None, None))),
         ];
         for (given, current, expected) in table {
             let headers: HeaderMap =
                 given.iter().map(|(name, value)| (name.clone(), value.parse().unwrap())).collect();
             let base = Demand::read(&headers).unwrap().base(current).map_err(|problem| problem.code);
-            assert_eq!(base, expected, "{given:?} {current}");
+            assert_eq!(base, expected, "{given:?} {current:?}");
         }
     }
 

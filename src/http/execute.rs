@@ -11,6 +11,7 @@ use utoipa_axum::routes;
 use super::auth::{Identity, Role};
 use super::body::{ApiJson, OptionalJson};
 use super::endpoint::{Endpoint, Routes};
+use super::gate::Writing;
 use super::outcome::{Ending, ending};
 use super::params::{ApiPath, ApiQuery};
 use super::problem::Problem;
@@ -65,6 +66,7 @@ struct ExecutedBody {
 async fn execute(
     State(state): State<AppState>,
     Extension(who): Extension<Identity>,
+    Extension(writing): Extension<Writing>,
     ApiPath(workflow_type): ApiPath<String>,
     ApiQuery(params): ApiQuery<ExecuteParams>,
     headers: HeaderMap,
@@ -73,6 +75,7 @@ async fn execute(
     let within = wait(params.wait, &headers, WAIT_SECONDS);
     body.without_signal()?;
     let started = launch(&state, &who, &headers, &workflow_type, body, None).await?;
+    writing.done();
     let run = RunRef { workflow_id: started.workflow_id.clone(), run_id: Some(started.run_id.clone()) };
     let (status, ending) = match state.runs.result(&run, within).await {
         Ok(progress) => match progress.ended {

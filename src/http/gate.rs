@@ -10,6 +10,7 @@ use axum::http::{HeaderMap, Method, header};
 use axum::response::{IntoResponse, Response};
 use futures::FutureExt;
 use futures::future::BoxFuture;
+use parking_lot::Mutex;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio_util::sync::CancellationToken;
 use tower::Service;
@@ -55,6 +56,17 @@ impl Policy {
 #[derive(Clone)]
 #[expect(dead_code, reason = "held, never looked at")]
 pub(super) struct Slot(Arc<OwnedSemaphorePermit>);
+
+/// The place of a request among the writes in hand, for handlers that go on waiting when there is nothing left to write.
+#[derive(Clone)]
+pub(super) struct Writing(Arc<Mutex<Option<OwnedSemaphorePermit>>>);
+
+impl Writing {
+    /// Makes room for another write.
+    pub fn done(&self) {
+        self.0.lock().take();
+    }
+}
 
 /// What all gates share.
 pub(super) struct Shared {
@@ -136,17 +148,12 @@ impl Gate {
             .is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"100-continue"));
         let (mut parts, body) = request.into_parts();
         let body = shared.limits.read_body(body, expects).await?;
-        let slot = match (policy.waits, writes) {
-            (true, _) => Some(shared.limits.wait_slot()?),
-            (false, true) => Some(shared.limits.write_slot()?),
-            (false, false) => None,
-        };
-        let slot = slot.map(|slot| Slot(Arc::new(slot)));
+        let writing = if writes { Some(shared.limits.write_slot()?) } else { None };
+        let writing = Writing(Arc::new(Mutex::new(writing)));
         let wanted = if policy.view && !writes { Some(Wanted::read(&parts)?) } else { None };
-        if policy.waits
-            && let Some(slot) = &slot
-        {
-            parts.extensions.insert(slot.clone());
+        if policy.waits {
+            parts.extensions.insert(Slot(Arc::new(shared.limits.wait_slot()?)));
+            parts.extensions.insert(writing.clone());
             parts.extensions.insert(shared.stop.clone());
         }
         if policy.docs {

@@ -4,7 +4,7 @@
 use std::net::IpAddr;
 
 use axum::http::uri::Authority;
-use axum::http::{HeaderMap, Uri, header};
+use axum::http::{HeaderMap, HeaderValue, Uri, header};
 
 use super::code::Code;
 use super::problem::Problem;
@@ -14,16 +14,19 @@ pub fn check(uri: &Uri, headers: &HeaderMap) -> Result<(), Problem> {
     let named = |host: &[u8]| Authority::try_from(host).is_ok_and(|host| is_here(&host));
     let is_ours = match uri.authority() {
         Some(authority) => is_here(authority),
-        None => headers
-            .get(header::HOST)
-            .is_some_and(|host| is_plainly_loopback(host.as_bytes()) || named(host.as_bytes())),
+        None => {
+            let mut hosts = headers.get_all(header::HOST).iter().map(HeaderValue::as_bytes).peekable();
+            hosts.peek().is_some() && hosts.all(|host| is_plainly_loopback(host) || named(host))
+        }
     };
     if !is_ours {
         return Err(Problem::new(Code::ForeignHost, "only localhost and loopback addresses are served here"));
     }
-    let Some(origin) = headers.get(header::ORIGIN) else { return Ok(()) };
-    let origin = Uri::try_from(origin.as_bytes()).ok();
-    if origin.and_then(|origin| origin.authority().map(is_here)) != Some(true) {
+    let is_own = |origin: &HeaderValue| {
+        let origin = Uri::try_from(origin.as_bytes()).ok();
+        origin.and_then(|origin| origin.authority().map(is_here)) == Some(true)
+    };
+    if !headers.get_all(header::ORIGIN).iter().all(is_own) {
         return Err(Problem::new(Code::ForeignOrigin, "only pages of this machine may call this server"));
     }
     Ok(())
@@ -78,6 +81,17 @@ mod tests {
             headers.extend(origin.map(|origin| (header::ORIGIN, origin.parse().unwrap())));
             let problem = check(&Uri::from_static("/"), &headers).err();
             assert_eq!(problem.map(|problem| problem.code), expected, "{host} {origin:?}");
+        }
+        for (twice, own, foreign, code) in [
+            (header::HOST, "localhost", "evil.example", Code::ForeignHost),
+            (header::ORIGIN, "http://localhost", "https://evil.example", Code::ForeignOrigin),
+        ] {
+            let mut headers = HeaderMap::from_iter([(header::HOST, HeaderValue::from_static("localhost"))]);
+            headers.insert(&twice, HeaderValue::from_static(own));
+            assert!(check(&Uri::from_static("/"), &headers).is_ok());
+            headers.append(&twice, HeaderValue::from_static(foreign));
+            let problem = check(&Uri::from_static("/"), &headers).err();
+            assert_eq!(problem.map(|problem| problem.code), Some(code), "{twice}");
         }
         let problem = check(&Uri::from_static("/"), &HeaderMap::new()).err();
         assert_eq!(problem.map(|problem| problem.code), Some(Code::ForeignHost));

@@ -22,9 +22,10 @@ impl Page {
     /// Reads the query parameters `limit` (1..=1000) and `page_token`; 400 when either is not valid.
     pub fn new(limit: Option<u32>, page_token: Option<&str>) -> Result<Self, Problem> {
         let limit = limit.map(|limit| limit as usize);
-        if limit.is_some_and(|limit| !(1..=LIMIT_MAX).contains(&limit)) {
-            let msg = format!("must be 1 to {LIMIT_MAX}");
-            return Err(Problem::invalid_at(&["query", "limit"], msg, "range"));
+        if let Some(limit) = limit.filter(|limit| !(1..=LIMIT_MAX).contains(limit)) {
+            let (msg, kind) =
+                (format!("must be 1 to {LIMIT_MAX}"), if limit == 0 { "minimum" } else { "maximum" });
+            return Err(Problem::invalid_at(&["query", "limit"], msg, kind));
         }
         let after = page_token.map(|token| {
             let bytes = BASE64_URL_SAFE_NO_PAD.decode(token).ok();

@@ -43,7 +43,8 @@ impl<S: Send + Sync, T: DeserializeOwned + Send> FromRequestParts<S> for ApiPath
 fn misfit(kind: ErrorKind) -> Problem {
     match kind {
         ErrorKind::ParseErrorAtKey { key, expected_type, .. } => {
-            Problem::invalid_at(&["path", &key], format!("is not a {expected_type}"), "value_error")
+            let kind = if expected_type.starts_with(['i', 'u']) { "int_parsing" } else { "value_error" };
+            Problem::invalid_at(&["path", &key], format!("is not a {expected_type}"), kind)
         }
         ErrorKind::DeserializeError { key, message, .. } => {
             Problem::invalid_at(&["path", &key], message, "value_error")

@@ -43,6 +43,13 @@ pub(super) fn routes() -> Routes {
         )
 }
 
+/// Which revision of which type.
+#[derive(Deserialize)]
+struct RevisionPath {
+    workflow_type: String,
+    revision: u32,
+}
+
 /// Which revisions to list.
 #[derive(Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
@@ -176,7 +183,7 @@ async fn list_revisions(
 )]
 async fn get_revision(
     State(state): State<AppState>,
-    ApiPath((name, number)): ApiPath<(String, u32)>,
+    ApiPath(RevisionPath { workflow_type: name, revision: number }): ApiPath<RevisionPath>,
 ) -> Result<Json<RevisionShape>, Problem> {
     let view = state.reads.view();
     let entry = entry(&view, &name)?;

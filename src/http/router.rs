@@ -50,7 +50,7 @@ pub(super) fn build(routes: Routes, state: AppState, settings: Settings) -> Resu
     let edge = Edge { access_log, loopback_guard, metrics: state.metrics.clone() };
     let (router, document) = routes
         .relocate(METRICS_PATH, settings.metrics_path.as_deref())
-        .map_err(|why| format!("metrics path: {why}"))?
+        .map_err(|why| format!("observability.metrics.path: {why}"))?
         .mount(OpenApiRouter::with_openapi(openapi::head()), Some(&shared))
         .split_for_parts();
     let json = document.to_json().map_err(|error| error.to_string())?;

@@ -46,11 +46,12 @@ impl<'a> Serving<'a> {
         self.view.workers_of(entry.workflow_type()).any(|member| self.judge.health(member).is_usable())
     }
 
-    /// The tag of one type: its revision number, and a digest of all that its JSON shows but heartbeats.
+    /// The tag of one type: its revision number, the registry's revision at which it changed last, and a digest of all that
+    /// its JSON shows but heartbeats.
     pub fn etag(&self, entry: &TypeEntry) -> ETag {
         let mut digest = Sha256::new();
         self.feed(entry, &mut digest);
-        ETag::new(format!("{}.{}", entry.current.number, short(digest)))
+        ETag::new(format!("{}.{}.{}", entry.current.number, entry.changed, short(digest)))
     }
 
     /// The tag of a list.

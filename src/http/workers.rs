@@ -19,7 +19,7 @@ use super::params::{ApiPath, ApiQuery};
 use super::problem::Problem;
 use super::refusal::worker_not_found;
 use super::registration::{Checked, Registered, RegistrationShape, require_reach};
-use super::shapes::{VerdictShape, WorkerShape};
+use super::shapes::{VerdictShape, WorkerHealth, WorkerShape};
 use super::state::AppState;
 use crate::{clock, registry::Command, view::Member};
 
@@ -56,7 +56,8 @@ struct WorkerFilter {
     #[serde(default)]
     label: Vec<String>,
     /// `healthy`, `unhealthy` or `unknown`.
-    health: Option<String>,
+    #[param(inline)]
+    health: Option<WorkerHealth>,
     /// Serving this workflow type.
     workflow_type: Option<String>,
     /// Items at most, 1 to 1000; all of them when absent.
@@ -138,7 +139,7 @@ async fn list_workers(
             && filter.workflow_type.as_deref().is_none_or(|name| worker.queue_for(name).is_some())
     };
     let shapes = view.workers.values().filter(fits).map(|member| WorkerShape::of(member, &judge));
-    let shapes = shapes.filter(|worker| is(&filter.health, worker.health.as_str()));
+    let shapes = shapes.filter(|worker| filter.health.is_none_or(|health| health == worker.health));
     let (workers, next_page_token) = page.cut(shapes, |worker| &worker.worker_id);
     Ok(Json(WorkerList { workers, next_page_token }))
 }

@@ -107,7 +107,7 @@ async fn create_workflow(
     responses(
         (
             status = 200, body = WorkflowShape,
-            headers(("ETag" = String, description = "`\"<revision>.<variant>\"`; `If-Match` compares the revision."))
+            headers(("ETag" = String, description = "`\"<revision>.<change>.<variant>\"`; `If-Match` compares the first two: heartbeats and workers do not count."))
         ),
         (status = 304, description = "Nothing but heartbeats since.")
     )
@@ -156,7 +156,10 @@ async fn put_workflow(
     }
     let claim = admitted(&state, &who, spec).await?;
     let spec = claim.spec.clone();
-    let command = |base| Command::ReplaceType { claim: claim.clone(), base, keeps_enabled: false };
+    let command = |(base, base_changed)| {
+        let claim = claim.clone();
+        Command::ReplaceType { claim, base, base_changed, keeps_enabled: false }
+    };
     demanding(&state, &name, &demand, command).await?;
     Ok(echo(&state, &spec).into_response())
 }
@@ -196,11 +199,11 @@ async fn patch_workflow(
         state.reads.catch_up().await?;
         let view = state.reads.view();
         let Some(entry) = view.types.get(&name) else {
-            demand.base(0)?;
+            demand.base((0, 0))?;
             return Err(workflow_not_found(&name));
         };
         let number = entry.current.number;
-        let base = demand.base(number)?;
+        let (base, base_changed) = demand.base((number, entry.changed))?;
         if base.is_some_and(|base| base != number) {
             return Err(Refusal::RevisionMismatch { current: number }.into());
         }
@@ -208,7 +211,7 @@ async fn patch_workflow(
         attempts += 1;
         // Switching makes no revision, so that the one demanded does not tell of it.
         let keeps_enabled = !patch.contains_key("enabled");
-        let amended = Command::ReplaceType { claim, base: Some(number), keeps_enabled };
+        let amended = Command::ReplaceType { claim, base: Some(number), base_changed, keeps_enabled };
         match state.writes.submit(&amended).await? {
             Outcome::Put { .. } => return Ok(standing(&state, &name)?.into_response()),
             Outcome::Refused(Refusal::RevisionMismatch { .. })
@@ -236,7 +239,8 @@ async fn delete_workflow(
 ) -> Result<StatusCode, Problem> {
     who.require_type(&name)?;
     let demand = Demand::read(&headers)?;
-    let command = |base| Command::DeleteType { workflow_type: name.clone(), base };
+    let command =
+        |(base, base_changed)| Command::DeleteType { workflow_type: name.clone(), base, base_changed };
     demanding(&state, &name, &demand, command).await?;
     Ok(StatusCode::NO_CONTENT)
 }
@@ -246,13 +250,20 @@ async fn demanding(
     state: &AppState,
     name: &str,
     demand: &Demand,
-    command: impl Fn(Option<u32>) -> Command,
+    command: impl Fn((Option<u32>, Option<u64>)) -> Command,
 ) -> Result<Outcome, Problem> {
-    let mut current = state.reads.view().types.get(name).map_or(0, |entry| entry.current.number);
-    if *demand != Demand::Nothing && demand.base(current).is_ok_and(|base| base != Some(current)) {
+    let standing = || {
+        let view = state.reads.view();
+        view.types.get(name).map_or((0, 0), |entry| (entry.current.number, entry.changed))
+    };
+    let mut current = standing();
+    let is_current = |(number, changed): (Option<u32>, Option<u64>)| {
+        number == Some(current.0) && changed.is_none_or(|changed| changed == current.1)
+    };
+    if *demand != Demand::Nothing && demand.base(current).is_ok_and(|base| !is_current(base)) {
         // Somebody else may have put there what is demanded.
         state.reads.catch_up().await?;
-        current = state.reads.view().types.get(name).map_or(0, |entry| entry.current.number);
+        current = standing();
     }
     let mut attempts = 0;
     loop {
@@ -261,7 +272,7 @@ async fn demanding(
             Outcome::Refused(Refusal::RevisionMismatch { current: now })
                 if *demand == Demand::Something && attempts < ATTEMPTS_MAX =>
             {
-                current = now;
+                current.0 = now;
             }
             Outcome::Refused(refusal) => return Err(refusal.into()),
             outcome => return Ok(outcome),

@@ -17,16 +17,18 @@ impl Registry {
                 Ok(()) => self.create_type(claim, now_ms),
                 Err(refusal) => Outcome::Refused(refusal),
             },
-            Command::ReplaceType { claim, base, keeps_enabled } => {
+            Command::ReplaceType { claim, base, base_changed, keeps_enabled } => {
                 match self.foreign_queue(&claim.spec.task_queue) {
-                    Ok(()) => self.replace_type(claim, *base, *keeps_enabled, now_ms),
+                    Ok(()) => self.replace_type(claim, (*base, *base_changed), *keeps_enabled, now_ms),
                     Err(refusal) => Outcome::Refused(refusal),
                 }
             }
             Command::SetEnabled { workflow_type, enabled } => self.set_enabled(workflow_type, *enabled),
-            Command::DeleteType { workflow_type, base } => self.delete_type(workflow_type, *base),
+            Command::DeleteType { workflow_type, base, base_changed } => {
+                self.delete_type(workflow_type, (*base, *base_changed))
+            }
             Command::Claim { name } => self.claim(name, now_ms),
-            Command::ResetSlug { name } => self.reset_slug(name),
+            Command::ResetSlug { name } => self.reset_slug(name, now_ms),
             Command::Reserve(wanted) => self.reserve(wanted, now_ms),
             Command::Settle { key, workflow_id, run } => self.settle(key, workflow_id, run),
             Command::Sweep => {

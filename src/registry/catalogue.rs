@@ -12,6 +12,10 @@ use super::{
 /// Content hashes remembered per type beyond the kept revisions, so that an old worker never flips a type back.
 const KNOWN_HASHES_MAX: usize = 64;
 
+/// What must stand for a change to be made: a revision number (0: nothing), and the registry's revision at which the type
+/// changed last; anything when absent.
+type Base = (Option<u32>, Option<u64>);
+
 /// A registered workflow type: its current spec and its history.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct TypeEntry {
@@ -91,17 +95,13 @@ impl Registry {
     pub(super) fn replace_type(
         &mut self,
         claim: &SpecClaim,
-        base: Option<u32>,
+        base: Base,
         keeps_enabled: bool,
         now_ms: i64,
     ) -> Outcome {
         let name = &claim.spec.workflow_type;
-        let current = self.state.types.get(name);
-        if let Some(base) = base {
-            let standing = current.map_or(0, |entry| entry.current.number);
-            if standing != base {
-                return Outcome::Refused(Refusal::RevisionMismatch { current: standing });
-            }
+        if let Err(refusal) = self.require_base(name, base) {
+            return Outcome::Refused(refusal);
         }
         if let Err(refusal) = self.admit(claim) {
             return Outcome::Refused(refusal);
@@ -118,6 +118,16 @@ impl Registry {
         let number = if same { entry.current.number } else { self.revise(claim, Source::Admin, now_ms) };
         self.set_enabled(name, enabled);
         Outcome::Put { number, created: false, changed: true }
+    }
+
+    /// A change demands what was seen to stand.
+    fn require_base(&self, name: &str, (number, changed): Base) -> Result<(), Refusal> {
+        let (current, last) =
+            self.state.types.get(name).map_or((0, 0), |entry| (entry.current.number, entry.changed));
+        if number.is_some_and(|number| number != current) || changed.is_some_and(|changed| changed != last) {
+            return Err(Refusal::RevisionMismatch { current });
+        }
+        Ok(())
     }
 
     /// Switches a type on or off; makes no new revision.
@@ -138,12 +148,12 @@ impl Registry {
     }
 
     /// Removes a type and strips it from the workers that serve it.
-    pub(super) fn delete_type(&mut self, name: &str, base: Option<u32>) -> Outcome {
+    pub(super) fn delete_type(&mut self, name: &str, base: Base) -> Outcome {
         let Some(entry) = self.state.types.get(name) else {
             return Outcome::Refused(Refusal::TypeNotFound { workflow_type: name.to_owned() });
         };
-        if base.is_some_and(|base| base != entry.current.number) {
-            return Outcome::Refused(Refusal::RevisionMismatch { current: entry.current.number });
+        if let Err(refusal) = self.require_base(name, base) {
+            return Outcome::Refused(refusal);
         }
         let (changed, bytes, spec) = (entry.changed, size::entry(entry), entry.current.spec.clone());
         self.state.types.remove(name);

@@ -37,6 +37,10 @@ pub enum Command {
         claim: SpecClaim,
         /// The revision number that must stand (0: none); any when absent.
         base: Option<u32>,
+        /// The registry's revision at which the type must have changed last; any when absent. Switching a type, or removing it
+        /// and putting another in its place, does not show in its revision number.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        base_changed: Option<u64>,
         /// A type that stands stays switched on or off as it is, whatever the spec says.
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         keeps_enabled: bool,
@@ -54,6 +58,9 @@ pub enum Command {
         workflow_type: String,
         /// The revision number that must stand; any when absent.
         base: Option<u32>,
+        /// As in `ReplaceType`.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        base_changed: Option<u64>,
     },
     /// The next run number of a name.
     Claim {

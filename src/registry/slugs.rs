@@ -69,9 +69,10 @@ impl Registry {
         Ok((slug, counter))
     }
 
-    pub(super) fn reset_slug(&mut self, name: &str) -> Outcome {
+    pub(super) fn reset_slug(&mut self, name: &str, now_ms: i64) -> Outcome {
         match checked_slug(name) {
             Ok(slug) => {
+                self.forget_slugs(now_ms);
                 let previous = self.drop_slug(&slug);
                 Outcome::SlugReset { slug, previous_counter: previous }
             }

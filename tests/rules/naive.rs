@@ -336,6 +336,7 @@ impl Naive {
     }
 
     pub fn reset(&mut self, slug: &str) -> Said {
+        self.forget_slugs();
         self.claimed.retain(|other| other != slug);
         Said::SlugReset(slug.to_owned(), self.slugs.remove(slug).map_or(0, |(counter, _)| counter))
     }

@@ -175,7 +175,7 @@ fn the_own_queue_is_refused() {
         Command::Register(Registration { task_queue: own.to_owned(), ..plain() }),
         Command::Register(worker("w", [claim("u", "1"), of_type()])),
         Command::CreateType(of_type()),
-        Command::ReplaceType { claim: of_type(), base: None, keeps_enabled: false },
+        Command::ReplaceType { claim: of_type(), base: None, base_changed: None, keeps_enabled: false },
     ];
     for command in table {
         assert_eq!(w.refusal(command), refused);

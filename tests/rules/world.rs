@@ -205,16 +205,16 @@ pub fn create(claim: SpecClaim) -> Command {
 }
 
 pub fn replace(claim: SpecClaim, base: Option<u32>) -> Command {
-    Command::ReplaceType { claim, base, keeps_enabled: false }
+    Command::ReplaceType { claim, base, base_changed: None, keeps_enabled: false }
 }
 
 /// A change of the spec that leaves the switch as it is.
 pub fn amend(claim: SpecClaim, base: Option<u32>) -> Command {
-    Command::ReplaceType { claim, base, keeps_enabled: true }
+    Command::ReplaceType { claim, base, base_changed: None, keeps_enabled: true }
 }
 
 pub fn delete(name: &str, base: Option<u32>) -> Command {
-    Command::DeleteType { workflow_type: name.to_owned(), base }
+    Command::DeleteType { workflow_type: name.to_owned(), base, base_changed: None }
 }
 
 pub fn enabled(name: &str, enabled: bool) -> Command {

@@ -136,7 +136,7 @@ fn a_metrics_path_that_cannot_be_served_is_refused() {
         let auth = AuthSettings { metrics_path: Some(path.to_owned()), ..AuthSettings::default() };
         let state = state(&Arc::default(), &Arc::default());
         let outcome = router(state, Settings { auth, ..Settings::default() });
-        assert!(outcome.err().unwrap().starts_with("metrics path: "), "{path}");
+        assert!(outcome.err().unwrap().starts_with("observability.metrics.path: "), "{path}");
     }
 }
 
