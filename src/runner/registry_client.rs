@@ -57,6 +57,8 @@ struct Heartbeat {
 struct Trouble {
     text: String,
     retry_after: Option<Duration>,
+    /// What was sent is wrong, and will be the next time.
+    is_refused: bool,
 }
 
 impl RegistryClient {
@@ -82,17 +84,38 @@ impl RegistryClient {
         })
     }
 
-    /// Keeps this worker registered until `stop`. A registry that cannot be reached is no reason to stop working:
-    /// it is tried again, with a warning, for as long as it takes.
-    pub async fn keep_registered(&self, stop: CancellationToken) {
-        tokio::select! {
-            () = stop.cancelled() => {}
-            never = self.register_and_heartbeat() => match never {},
+    /// Registers once, before any work is taken. Answers the pause until the first heartbeat, when the registry was there
+    /// to be asked.
+    ///
+    /// # Errors
+    /// When the registry will never take what this runner offers.
+    pub async fn offer(&self) -> anyhow::Result<Option<Duration>> {
+        match self.register().await {
+            Ok(answer) => Ok(Some(self.registered(&answer))),
+            Err(trouble) if trouble.is_refused => {
+                anyhow::bail!("the registry refuses what this runner offers: {}", trouble.text)
+            }
+            Err(trouble) => {
+                tracing::warn!(error = %trouble.text, "not registered, work goes on");
+                Ok(None)
+            }
         }
     }
 
-    async fn register_and_heartbeat(&self) -> std::convert::Infallible {
-        let mut pause = self.register_until_done().await;
+    /// Keeps this worker registered until `stop`; `offered`: what the first offer answered. A registry that cannot be reached
+    /// is no reason to stop working: it is tried again, with a warning, for as long as it takes.
+    pub async fn keep_registered(&self, offered: Option<Duration>, stop: CancellationToken) {
+        tokio::select! {
+            () = stop.cancelled() => {}
+            never = self.register_and_heartbeat(offered) => match never {},
+        }
+    }
+
+    async fn register_and_heartbeat(&self, offered: Option<Duration>) -> std::convert::Infallible {
+        let mut pause = match offered {
+            Some(pause) => pause,
+            None => self.register_until_done().await,
+        };
         let mut failures = 0_u32;
         loop {
             tokio::time::sleep(pause).await;
@@ -121,21 +144,7 @@ impl RegistryClient {
         let mut failures = 0;
         loop {
             match self.register().await {
-                Ok(answer) => {
-                    *self.epoch.lock() = answer.epoch;
-                    tracing::info!(worker_id = %self.worker_id, "registered");
-                    for told in &answer.verdicts {
-                        if matches!(told.verdict.as_str(), "incompatible" | "unavailable") {
-                            tracing::warn!(
-                                workflow_type = %told.workflow_type,
-                                verdict = %told.verdict,
-                                reason = told.reason.as_deref().unwrap_or_default(),
-                                "the registry does not offer this entry as it is here"
-                            );
-                        }
-                    }
-                    return self.pause(answer.heartbeat_interval_seconds);
-                }
+                Ok(answer) => return self.registered(&answer),
                 Err(trouble) => {
                     let pause = trouble.retry_after.unwrap_or_else(|| backoff(failures));
                     tracing::warn!(error = %trouble.text, again_in = ?pause, "not registered, work goes on");
@@ -144,6 +153,23 @@ impl RegistryClient {
                 }
             }
         }
+    }
+
+    /// Notes what the registry answered; the pause until the first heartbeat.
+    fn registered(&self, answer: &Registered) -> Duration {
+        *self.epoch.lock() = answer.epoch;
+        tracing::info!(worker_id = %self.worker_id, "registered");
+        for told in &answer.verdicts {
+            if matches!(told.verdict.as_str(), "incompatible" | "unavailable") {
+                tracing::warn!(
+                    workflow_type = %told.workflow_type,
+                    verdict = %told.verdict,
+                    reason = told.reason.as_deref().unwrap_or_default(),
+                    "the registry does not offer this entry as it is here"
+                );
+            }
+        }
+        self.pause(answer.heartbeat_interval_seconds)
     }
 
     async fn register(&self) -> Result<Registered, Trouble> {
@@ -209,6 +235,7 @@ async fn call(request: RequestBuilder) -> Result<Vec<u8>, Trouble> {
             .collect::<Vec<_>>()
             .join(": "),
         retry_after: None,
+        is_refused: false,
     };
     let answer = request.send().await.map_err(lost)?;
     let status = answer.status();
@@ -220,12 +247,16 @@ async fn call(request: RequestBuilder) -> Result<Vec<u8>, Trouble> {
     let waits = matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE);
     let retry_after = told.filter(|_| waits).map(|seconds: u64| Duration::from_secs(seconds.clamp(1, 300)));
     let detail: String = String::from_utf8_lossy(&body).chars().take(1_000).collect();
-    Err(Trouble { text: format!("{}: {detail}", status.as_u16()), retry_after })
+    let is_refused = matches!(status, StatusCode::BAD_REQUEST | StatusCode::UNPROCESSABLE_ENTITY);
+    Err(Trouble { text: format!("{}: {detail}", status.as_u16()), retry_after, is_refused })
 }
 
 fn read<T: serde::de::DeserializeOwned>(body: Vec<u8>) -> Result<T, Trouble> {
-    serde_json::from_slice(&body)
-        .map_err(|error| Trouble { text: format!("not an answer of a registry: {error}"), retry_after: None })
+    serde_json::from_slice(&body).map_err(|error| Trouble {
+        text: format!("not an answer of a registry: {error}"),
+        retry_after: None,
+        is_refused: false,
+    })
 }
 
 #[cfg(test)]

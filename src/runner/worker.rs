@@ -19,7 +19,7 @@ use super::{
 /// Not `Send`: it must run on the thread it is polled on first, such as the main one.
 ///
 /// # Errors
-/// When Temporal refuses the worker, or it breaks while it runs. A registry or a Temporal that cannot be reached is
+/// When Temporal refuses the worker, or it breaks while it runs, or the registry refuses what it offers. A registry or a Temporal that cannot be reached is
 /// not an error: both are tried again.
 pub async fn run(
     config: RunnerConfig,
@@ -59,10 +59,15 @@ pub async fn run(
     let stop_polling = [shared.shutdown_handle(), own.shutdown_handle()];
 
     let registry = RegistryClient::new(&config)?;
+    // A queue or a schema that the registry never takes is found out before anything is polled.
+    let offered = tokio::select! {
+        offered = registry.offer() => offered?,
+        () = &mut shutdown => return Ok(()),
+    };
     let leave = CancellationToken::new();
     let background = async {
         tokio::join!(
-            registry.keep_registered(leave.clone()),
+            registry.keep_registered(offered, leave.clone()),
             tidy(&artifacts, config.worker.artifact_days, leave.clone())
         )
     };

@@ -96,7 +96,7 @@ pub async fn poll(own: &HttpAsync, exec: &Execution<'_>, run_id: &str, memory: M
             let failures = memory.failures + 1;
             if failures >= own.poll_max_failures {
                 let reason = format!("{failures} polls in a row failed; the last: {why}");
-                let lost = RunResult::new(Status::Failed, Some(started)).because(reason).unknown();
+                let lost = RunResult::new(Status::Failed, None).because(reason).unknown();
                 return end(lost.finished(Some(crate::clock::now())));
             }
             Polled::Again(Memory { failures, ..memory }, format!("the poll failed ({why}) and is repeated"))
@@ -132,7 +132,8 @@ fn ended(
     state: &str,
     started: SystemTime,
 ) -> RunResult {
-    let result = http::result(exec, answer, started);
+    // It began long before this poll: the workflow knows when.
+    let result = RunResult { started_at: None, ..http::result(exec, answer, started) };
     if own.poll_success_states.iter().any(|success| success == state) {
         return result;
     }

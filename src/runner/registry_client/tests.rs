@@ -83,7 +83,7 @@ async fn it_registers_heartbeats_registers_again_drains_and_leaves() {
     let stop = CancellationToken::new();
     let kept = tokio::spawn({
         let (client, stop) = (client.clone(), stop.clone());
-        async move { client.keep_registered(stop).await }
+        async move { client.keep_registered(None, stop).await }
     });
     registry.until_asked(HEARTBEAT, 3).await;
     client.drain().await;
@@ -109,7 +109,7 @@ async fn a_lost_worker_behind_an_older_registry_registers_again() {
     let (registry, url) = Registry::start([first, missing]).await;
     let client = client(&url);
     let stop = CancellationToken::new();
-    tokio::join!(client.keep_registered(stop.clone()), async {
+    tokio::join!(client.keep_registered(None, stop.clone()), async {
         registry.until_asked(REGISTER, 2).await;
         stop.cancel();
     });
