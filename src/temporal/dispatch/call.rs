@@ -39,14 +39,11 @@ impl Dispatch {
             }
             match self.attempt(message, workflow_id, request_id, left).await {
                 Ok((run_id, created)) => {
-                    let task_queue = if created { None } else { self.queue_of(workflow_id, &run_id).await };
-                    return Ok(Started {
-                        workflow_id: workflow_id.to_owned(),
-                        run_id,
-                        task_queue: task_queue.unwrap_or_else(|| message.task_queue()),
-                        workflow_type: message.workflow_type(),
-                        created,
-                    });
+                    let found = if created { None } else { self.found(workflow_id, &run_id).await };
+                    let (task_queue, workflow_type) =
+                        found.unwrap_or_else(|| (message.task_queue(), message.workflow_type()));
+                    let workflow_id = workflow_id.to_owned();
+                    return Ok(Started { workflow_id, run_id, task_queue, workflow_type, created });
                 }
                 Err(CallError::Unanswered(why)) => unanswered = Some(why),
                 Err(error) if unanswered.is_some() && error.is_passing() => {}
@@ -80,7 +77,8 @@ impl Dispatch {
         match self.describe(workflow_id, "").await {
             Ok(found) => {
                 let info = found.workflow_execution_info.unwrap_or_default();
-                if info.status() == WorkflowExecutionStatus::Running {
+                if matches!(info.status(), WorkflowExecutionStatus::Running | WorkflowExecutionStatus::Paused)
+                {
                     let run_id = info.execution.unwrap_or_default().run_id;
                     return Err(StartError::AlreadyStarted { workflow_id: workflow_id.to_owned(), run_id });
                 }
@@ -91,10 +89,11 @@ impl Dispatch {
         }
     }
 
-    /// The queue of a run that was there before; none when Temporal does not say.
-    async fn queue_of(&self, workflow_id: &str, run_id: &str) -> Option<String> {
+    /// Queue and type of a run that was there before; none when Temporal does not say.
+    async fn found(&self, workflow_id: &str, run_id: &str) -> Option<(String, String)> {
         let found = self.describe(workflow_id, run_id).await.ok()?;
-        found.execution_config?.task_queue.map(|queue| queue.name)
+        let workflow_type = found.workflow_execution_info?.r#type?.name;
+        Some((found.execution_config?.task_queue?.name, workflow_type))
     }
 
     /// Asks Temporal about a run; an empty run id means the latest.

@@ -23,6 +23,8 @@ use crate::{
 const POLL_TIMEOUT: Duration = Duration::from_secs(70);
 /// Pause when Temporal is away.
 const PAUSE: Duration = Duration::from_secs(1);
+/// Temporal does not wait for what comes next in a run that is paused: how often it is asked.
+const PAUSED_AGAIN: Duration = Duration::from_secs(1);
 /// Events fetched at once.
 const PAGE_EVENTS: i32 = 200;
 /// The signal by which a runner says how far the work of a run is, and how long a word of it may be: anybody can send one.
@@ -70,6 +72,9 @@ pub(super) async fn close_of(link: &Link, workflow_id: &str, run_id: &str) -> Re
             return Ok(close);
         }
         token = answer.next_page_token;
+        if token.is_empty() {
+            tokio::time::sleep(PAUSED_AGAIN).await;
+        }
     }
 }
 
@@ -108,7 +113,12 @@ pub(super) async fn milestones(link: &Link, cursor: &Cursor) -> Result<Milestone
     let next = match events.last().and_then(close) {
         Some(Close { next: Some(run_id), .. }) => Some(Cursor { run_id, after: 0, page: Vec::new(), ..here }),
         Some(Close { next: None, .. }) => None,
-        None => Some(here).filter(|here| !here.page.is_empty()),
+        None => {
+            if here.page.is_empty() {
+                tokio::time::sleep(PAUSED_AGAIN).await;
+            }
+            Some(here)
+        }
     };
     Ok(Milestones { milestones, next })
 }
