@@ -97,6 +97,8 @@ async fn up(keeper: &Keeper, mirror: &Mirror) -> anyhow::Result<()> {
             let error = match bring_up(keeper, mirror).await {
                 Ok(()) => return Ok(()),
                 Err(error) if error.is_passing() => error,
+                // A workflow task failed, with the replica that died over it perhaps; the next may not.
+                Err(error @ CallError::Precondition(_)) => error,
                 Err(error) => return Err(error),
             };
             tracing::debug!(%error, "the registry is not up yet");
