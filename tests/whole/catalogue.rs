@@ -55,6 +55,9 @@ async fn one_creator_wins_and_the_last_put_stands() {
     assert_eq!(registry.get("/registry/workers").await.body["workers"], json!([]));
 }
 
+/// Long enough to fill a run one claim after the other, on any machine.
+const FILLED_WITHIN: Duration = Duration::from_secs(120);
+
 /// It ended at its bound of events, so that replay stays short; and the next may take longer for each task, for what it holds.
 async fn a_run_ended_in_time(address: &str, run_id: &str) {
     let ended = ask_of_run(address, "describe", "workflow-registry", run_id).await;
@@ -77,14 +80,13 @@ async fn five_hundred_large_types_survive_a_hand_over() {
     }
     let before = registry.get("/registry/status").await.body;
     // Claims fill the history until the run hands over.
-    registry
-        .until("a hand-over", async || {
-            for _ in 0..50 {
-                registry.must("/workflow-ids/claim", &json!({"name": "filler"})).await;
-            }
-            registry.get("/registry/status").await.body["run_id"] != before["run_id"]
-        })
-        .await;
+    until("a hand-over", FILLED_WITHIN, async || {
+        for _ in 0..50 {
+            registry.must("/workflow-ids/claim", &json!({"name": "filler"})).await;
+        }
+        registry.get("/registry/status").await.body["run_id"] != before["run_id"]
+    })
+    .await;
     a_run_ended_in_time(&temporal.address(), before["run_id"].as_str().expect("a run id")).await;
     let mut seen = Vec::new();
     let mut next = "/registry/workflows?limit=100".to_owned();
@@ -119,14 +121,13 @@ async fn five_hundred_large_types_survive_a_hand_over() {
     assert_eq!(registry.get("/registry/workflows/large-001.v1").await.status, 200);
     registry.must("/workflow-ids/claim", &json!({"name": "still open"})).await;
     let run_id = registry.get("/registry/status").await.body["run_id"].clone();
-    registry
-        .until("a hand-over of a full registry", async || {
-            for _ in 0..50 {
-                registry.must("/workflow-ids/claim", &json!({"name": "filler"})).await;
-            }
-            registry.get("/registry/status").await.body["run_id"] != run_id
-        })
-        .await;
+    until("a hand-over of a full registry", FILLED_WITHIN, async || {
+        for _ in 0..50 {
+            registry.must("/workflow-ids/claim", &json!({"name": "filler"})).await;
+        }
+        registry.get("/registry/status").await.body["run_id"] != run_id
+    })
+    .await;
     assert_eq!(registry.get("/registry/workflows/large-499.v1").await.status, 200);
 }
 

@@ -119,11 +119,15 @@ async fn counter(registry: &Registry, slug: &str) -> u64 {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_batch_whose_answer_is_lost_counts_once() {
     let temporal = Temporal::start().await;
-    let patient = ("TEMPORAL_REGISTRY__LIMITS__WRITE_DEADLINE_SECONDS", "120");
+    // As long as it takes to fill a run, on any machine.
+    let patient = [
+        ("TEMPORAL_REGISTRY__LIMITS__WRITE_DEADLINE_SECONDS", "180"),
+        ("TEMPORAL_REGISTRY__SERVER__REQUEST_TIMEOUT_SECONDS", "180"),
+    ];
     // The first to come runs the registry workflow, and nothing is wrong with its link.
-    let near = Arc::new(Registry::start_with(&temporal.address(), &[patient]).await);
+    let near = Arc::new(Registry::start_with(&temporal.address(), &patient).await);
     let link = Link::to(&temporal.address()).await;
-    let far = Arc::new(Registry::start_with(&link.address, &[patient]).await);
+    let far = Arc::new(Registry::start_with(&link.address, &patient).await);
     let claim = |of: &Arc<Registry>, slug: &'static str| {
         let registry = of.clone();
         tokio::spawn(async move {
@@ -148,7 +152,7 @@ async fn a_batch_whose_answer_is_lost_counts_once() {
         if is_handed_over {
             let run_id = async || near.get("/registry/status").await.body["run_id"].clone();
             let first = run_id().await;
-            until("a hand-over", Duration::from_secs(50), async || {
+            until("a hand-over", Duration::from_secs(120), async || {
                 let many: Vec<_> = (0..256).map(|_| claim(&near, "filler")).collect();
                 futures::future::try_join_all(many).await.expect("claims");
                 run_id().await != first

@@ -153,7 +153,7 @@ impl Registry {
         if let Some(body) = body {
             request = request.json(body);
         }
-        let answer = request.timeout(Duration::from_secs(60)).send().await;
+        let answer = request.timeout(Duration::from_secs(200)).send().await;
         let answer = answer.unwrap_or_else(|error| panic!("{method} {path}: {error:?}"));
         let (status, headers) = (answer.status(), answer.headers().clone());
         let bytes = answer.bytes().await.expect("a body");
