@@ -35,9 +35,11 @@ enum End {
 }
 use End::{Killed, Stopped};
 
+/// What comes before the steps, and leaves a new replica beside an old one.
+const NEARLY_FULL: &str = "both killed, nearly full";
+
 /// Which of the two replicas ends, how, and what is started in its place.
-const STEPS: [(&str, usize, End, Release); 9] = [
-    ("first replaced", 0, Stopped, New),
+const STEPS: [(&str, usize, End, Release); 8] = [
     ("old killed beside new", 1, Killed, Old),
     ("new killed beside old", 0, Killed, New),
     ("new stopped beside old", 0, Stopped, New),
@@ -66,7 +68,30 @@ impl Fleet {
 }
 
 async fn run_id(registry: &Registry) -> String {
-    registry.get("/registry/status").await.body["run_id"].as_str().unwrap_or_default().to_owned()
+    current_run(registry).await.0
+}
+
+/// The run of the registry workflow, and how many events it has.
+async fn current_run(registry: &Registry) -> (String, u64) {
+    let status = registry.get("/registry/status").await.body;
+    let run_id = status["run_id"].as_str().unwrap_or_default().to_owned();
+    (run_id, status["history_events"].as_u64().unwrap_or_default())
+}
+
+/// The run that a replica fills while it is written to, once it is nearly as long as the one before became: the longest
+/// that another release can have to replay.
+async fn nearly_full(registry: &Registry) -> String {
+    let (mut last, mut length) = (current_run(registry).await, 0);
+    until("a nearly full run", HANDED_OVER_WITHIN, async || {
+        let now = current_run(registry).await;
+        if now.0 != last.0 {
+            length = last.1;
+        }
+        last = now;
+        length > 0 && last.1 * 5 >= length * 4
+    })
+    .await;
+    last.0
 }
 
 async fn epochs(registry: &Registry) -> BTreeMap<String, Value> {
@@ -171,12 +196,27 @@ pub async fn run() -> anyhow::Result<()> {
     let putting = [0, 1].map(|home| tokio::spawn(versions(places.clone(), counts.clone(), home)));
     let claimers = Claimers::start(&places, 8, 20);
     claimers.more(100).await;
-    let (mut now, mut runs) = ([Old, Old], BTreeSet::new());
     println!(
-        "\n| {:23} | {:9} | {:>15} | {:>14} | {:>9} |",
+        "\n| {:24} | {:<9} | {:>15} | {:>14} | {:>9} |",
         "step", "then", "100 claims, ms", "hand-over, ms", "run"
     );
-    println!("|{:-<25}|{:-<11}|{:->17}|{:->16}|{:->11}|", "", "", "", "", "");
+    println!("|{:-<26}|{:-<11}|{:->17}|{:->16}|{:->11}|", "", "", "", "", "");
+    let filled = nearly_full(&replicas[0]).await;
+    replicas.iter().for_each(Registry::kill_now);
+    replicas = vec![fleet.start(New).await];
+    places.send_replace(vec![replicas[0].url.clone(); 2]);
+    let resumed = claimers.more(100).await;
+    let by_new = tasks_of(&fleet, &filled).await?.0.get(&New).copied().unwrap_or(0);
+    anyhow::ensure!(by_new > 0, "{NEARLY_FULL}: this release did nothing in the run {filled}");
+    replicas.push(fleet.start(Old).await);
+    places.send_replace(urls(&replicas));
+    println!(
+        "| {NEARLY_FULL:24} | new old   | {:>15} | {:>14} | {:>9} |",
+        resumed.as_millis(),
+        "",
+        &filled[filled.len() - 8..]
+    );
+    let (mut now, mut runs) = ([New, Old], BTreeSet::from([filled]));
     for (step, which, end, release) in STEPS {
         let key = step.replace(' ', "-");
         let started = keyed_start(&replicas[which], &key).await?;
@@ -204,7 +244,7 @@ pub async fn run() -> anyhow::Result<()> {
         runs.insert(before.clone());
         let now = format!("{:?} {:?}", now[0], now[1]).to_lowercase();
         println!(
-            "| {step:23} | {now:9} | {:>15} | {:>14} | {:>9} |",
+            "| {step:24} | {now:9} | {:>15} | {:>14} | {:>9} |",
             resumed.as_millis(),
             handed.as_millis(),
             &before[before.len() - 8..]
