@@ -9,6 +9,7 @@
 # make soak     a mixed load with kills and cuts for MINUTES=10, and a table of what came of it
 # make capacity a large registry, and how long things take
 # make upgrade  this release beside the earlier FROM=commit in a rolling restart, and what clients noticed of it
+# make mutants  that a test fails when a mechanism is switched off, for each in turn; takes half an hour
 # make fuzz     hostile input of every kind for FOR=60 seconds each; needs a nightly toolchain
 # make record   record histories for the replay tests, those that are missing
 
@@ -26,7 +27,7 @@ CARGO_DENY_VERSION := 0.20.2
 CARGO_FUZZ := $(or $(shell command -v cargo-fuzz 2>/dev/null),$(CURDIR)/.tools/bin/cargo-fuzz)
 CARGO_FUZZ_VERSION := 0.13.1
 
-.PHONY: tools dev test bench counts lint fmt clippy doc deny advisories openapi faults record soak capacity upgrade fuzz
+.PHONY: tools dev test bench counts lint fmt clippy doc deny advisories openapi faults record soak capacity upgrade mutants fuzz
 
 tools: $(STAMP)
 
@@ -88,6 +89,10 @@ upgrade: tools
 	cp target/debug/temporal-registry $(EARLIER)/temporal-registry
 	cargo build --locked --bin temporal-registry --example proof
 	OLD=$(EARLIER)/temporal-registry target/debug/examples/proof upgrade
+
+# `make mutants WORDS="pattern batch"` takes those with one of these words in their name; OLD=program adds `make upgrade` to it.
+mutants: tools
+	CARGO_TARGET_DIR=$(CURDIR)/target $(TEST_PYTHON) tests/mutants/run.py $(CURDIR)/target/mutants $(WORDS)
 
 # Begins with what is kept in fuzz/corpus; what it finds beside crashes goes to fuzz/found.
 TARGETS ?= slug spec schema state config
