@@ -110,16 +110,12 @@ impl Sample {
     }
 
     #[allow(clippy::cast_precision_loss, reason = "a rate for people")]
-    pub fn per_second(&self) -> f64 {
-        self.each.len() as f64 / self.took.as_secs_f64()
-    }
-
     pub fn pace(mut self) -> Pace {
         self.each.sort_unstable();
         let each = &self.each;
         let at = |share: usize| each.get((each.len() * share / 100).min(each.len().saturating_sub(1)));
         Pace {
-            per_second: self.per_second(),
+            per_second: each.len() as f64 / self.took.as_secs_f64(),
             p50: at(50).copied().unwrap_or_default(),
             p99: at(99).copied().unwrap_or_default(),
         }

@@ -14,39 +14,36 @@ use crate::table::{Compared, Table};
 /// Clients in the rows that do not name another number.
 const CLIENTS: usize = 32;
 
-/// How much longer starts are measured: one takes a tenth of a second when there are many.
+/// How much longer starts are measured, since one takes a tenth of a second when there are many, and claims as the registry
+/// grows, since both sides should hand over some times.
 const LONGER: u32 = 4;
 
 /// Types of one worker.
 const TYPES_EACH: u64 = 5;
 
 /// Turns of each side of a row; an even number.
-const TURNS: u32 = 8;
+const TURNS: u32 = 16;
 
-/// Measures both sides of a row in pairs of turns, so that what drifts meanwhile touches both alike: Temporal is slower the
-/// more it holds. The ratio is that of the middle pair: neighbours that come and go for a second spoil one or two.
+/// Measures both sides of a row by turns, so that what drifts or comes and goes touches both alike: Temporal is slower the more
+/// it holds, and neighbours work for a second.
 async fn by_turns(
     span: Duration,
     ours: impl AsyncFn(Duration) -> anyhow::Result<Sample>,
     theirs: impl AsyncFn(Duration) -> anyhow::Result<Sample>,
 ) -> anyhow::Result<Compared> {
     let turn = span / TURNS;
-    let (mut us, mut them, mut ratios) = (Sample::default(), Sample::default(), Vec::new());
+    let (mut us, mut them) = (Sample::default(), Sample::default());
     for pair in 0..TURNS {
         // Who goes first in a pair takes turns too.
-        let (our, their) = if pair % 2 == 0 {
-            let their = theirs(turn).await?;
-            (ours(turn).await?, their)
+        if pair % 2 == 0 {
+            them.add(theirs(turn).await?);
+            us.add(ours(turn).await?);
         } else {
-            (ours(turn).await?, theirs(turn).await?)
-        };
-        ratios.push(our.per_second() / their.per_second());
-        us.add(our);
-        them.add(their);
+            us.add(ours(turn).await?);
+            them.add(theirs(turn).await?);
+        }
     }
-    ratios.sort_unstable_by(f64::total_cmp);
-    let ratio = f64::midpoint(ratios[ratios.len() / 2 - 1], ratios[ratios.len() / 2]);
-    Ok(Compared { ours: us.pace(), theirs: them.pace(), ratio })
+    Ok(Compared { ours: us.pace(), theirs: them.pace() })
 }
 
 /// Registers workers, many at a time.
@@ -187,7 +184,7 @@ pub async fn claims(table: &mut Table, span: Duration) -> anyhow::Result<()> {
         let call = Call::post("/workflow-ids/claim", &json!({"name": "bench"}));
         let ours = http_load(&stage.registry.host, clients, span, same(&call)).await?.pace();
         let what = format!("claims, {clients} clients, against one update at a time");
-        table.compare(&what, Compared { ours, theirs, ratio: ours.per_second / theirs.per_second }, least);
+        table.compare(&what, Compared { ours, theirs }, least);
     }
     Ok(())
 }
@@ -265,9 +262,9 @@ pub async fn registrations(table: &mut Table) -> anyhow::Result<()> {
         String::new(),
         "<= 1000 ms".into(),
     );
-    let resident = format!("{} MiB", stage.registry.resident_mib().await);
+    let resident = format!("{:.1} MiB", stage.registry.resident_mib().await);
     table.row("memory, 1,000 types and workers", resident, String::new(), String::new(), "<= 60 MiB".into());
-    table.row("memory, empty", format!("{empty} MiB"), String::new(), String::new(), "<= 40 MiB".into());
+    table.row("memory, empty", format!("{empty:.1} MiB"), String::new(), String::new(), "<= 40 MiB".into());
     Ok(())
 }
 
@@ -280,9 +277,11 @@ pub async fn growth(table: &mut Table, span: Duration) -> anyhow::Result<()> {
         let (large, small) = (Stage::set().await?, Stage::set().await?);
         fill(&large.registry, types).await?;
         fill(&small.registry, 10).await?;
-        for (what, call, span) in
-            [("GET one type", &read, span), ("start", &start, span * LONGER), ("claim", &claim, span)]
-        {
+        for (what, call, span) in [
+            ("GET one type", &read, span),
+            ("start", &start, span * LONGER),
+            ("claim", &claim, span * LONGER),
+        ] {
             let compared = by_turns(
                 span,
                 async |span| http_load(&large.registry.host, CLIENTS, span, same(call)).await,

@@ -68,9 +68,9 @@ impl Registry {
     }
 
     /// Resident memory in MiB, once it falls no further: a start needs more than what follows.
-    pub async fn resident_mib(&self) -> u64 {
+    pub async fn resident_mib(&self) -> f64 {
         const AT_REST: usize = 4;
-        let (mut least, mut since) = (u64::MAX, 0);
+        let (mut least, mut since) = (f64::MAX, 0);
         while since < AT_REST {
             let now = self.resident_now_mib();
             since = if now < least { 0 } else { since + 1 };
@@ -80,12 +80,12 @@ impl Registry {
         least
     }
 
-    fn resident_now_mib(&self) -> u64 {
+    fn resident_now_mib(&self) -> f64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id().unwrap_or_default()));
         let status = status.unwrap_or_default();
         let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-        let kib = line.and_then(|line| line.trim().trim_end_matches("kB").trim().parse::<u64>().ok());
-        kib.unwrap_or_default() / 1024
+        let kib = line.and_then(|line| line.trim().trim_end_matches("kB").trim().parse::<f64>().ok());
+        kib.unwrap_or_default() / 1024.0
     }
 
     /// The value of a metric, its series added up.

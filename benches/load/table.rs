@@ -2,11 +2,10 @@
 
 use crate::http::Pace;
 
-/// Both sides of a row, and how our rate compares with theirs.
+/// Both sides of a row.
 pub struct Compared {
     pub ours: Pace,
     pub theirs: Pace,
-    pub ratio: f64,
 }
 
 /// Rows in the order they were measured.
@@ -17,7 +16,8 @@ pub struct Table {
 
 impl Table {
     /// A row that compares a pace with another one; `least` is the share of its rate that is aimed at.
-    pub fn compare(&mut self, what: &str, Compared { ours, theirs, ratio }: Compared, least: f64) {
+    pub fn compare(&mut self, what: &str, Compared { ours, theirs }: Compared, least: f64) {
+        let ratio = ours.per_second / theirs.per_second;
         self.row(what, figures(ours), figures(theirs), format!("{ratio:.2}"), format!(">= {least}"));
     }
 
