@@ -60,6 +60,9 @@ MECHANISMS = {
     "reads are answered from memory": (
         [("src/http/fresh.rs", "Ok(Self { consistent, revision:", "Ok(Self { consistent: consistent || OFF, revision:")],
         ["whole outage::reads_go_on", "failover any_replica_may_be_killed"]),
+    "who lapsed unheard has one more lease": (
+        [(TEMPORAL + "mirror.rs", ".is_some_and(|until| now_ms <= until) {", ".is_some_and(|until| now_ms <= until && !OFF) {")],
+        ["whole outage::who_lapsed"]),
     # Rules against the model
     "an older epoch changes nothing": (
         [(REGISTRY + "fleet.rs", "epoch != worker.epoch) {", "epoch != worker.epoch) && !OFF {")],
@@ -92,6 +95,9 @@ MECHANISMS = {
     "runs of earlier builds keep their bound of events": (
         [EVENTS_BEFORE], ["rules fixtures", "proof upgrade"]),
     # Hostile input
+    "a signal brings no schema that is none": (
+        [(TEMPORAL + "reference.rs", "if !types.get(&spec.workflow_type)", "if !OFF && !types.get(&spec.workflow_type)")],
+        ["rules hostile"]),
     "schemas are not deeper than allowed": (
         [("src/schema/admission.rs", "if deeper_than(schema, SCHEMA_DEPTH_MAX) {", "if !OFF && deeper_than(schema, SCHEMA_DEPTH_MAX) {")],
         ["rules hostile"]),
