@@ -44,7 +44,7 @@ dev: tools
 
 # Whatever the tests say, no process of theirs may be left behind. Most of them wait most of the time: more at once than
 # there are cores.
-test: export RUST_TEST_THREADS ?= 4
+test: export RUST_TEST_THREADS ?= 3
 test: tools
 	run=$$$$; status=0; TEST_RUN=$$run cargo test --locked || status=$$?; \
 	  $(TEST_PYTHON) .ci/leftovers.py $$run && exit $$status
