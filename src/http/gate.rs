@@ -148,12 +148,12 @@ impl Gate {
             .is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"100-continue"));
         let (mut parts, body) = request.into_parts();
         let body = shared.limits.read_body(body, expects).await?;
-        let writing = if writes { Some(shared.limits.write_slot()?) } else { None };
-        let writing = Writing(Arc::new(Mutex::new(writing)));
+        let mut writing = if writes { Some(shared.limits.write_slot()?) } else { None };
         let wanted = if policy.view && !writes { Some(Wanted::read(&parts)?) } else { None };
-        if policy.waits {
+        let waiting = policy.waits.then(|| Writing(Arc::new(Mutex::new(writing.take()))));
+        if let Some(waiting) = &waiting {
             parts.extensions.insert(Slot(Arc::new(shared.limits.wait_slot()?)));
-            parts.extensions.insert(writing.clone());
+            parts.extensions.insert(waiting.clone());
             parts.extensions.insert(shared.stop.clone());
         }
         if policy.docs {

@@ -21,10 +21,8 @@ use crate::{
 
 /// Longer than Temporal holds a long poll open.
 const POLL_TIMEOUT: Duration = Duration::from_secs(70);
-/// Pause when Temporal is away.
-const PAUSE: Duration = Duration::from_secs(1);
-/// Temporal does not wait for what comes next in a run that is paused: how often it is asked.
-const PAUSED_AGAIN: Duration = Duration::from_secs(1);
+/// Before Temporal is asked again: it is away, or does not wait for what comes next, as in a run that is paused.
+const AGAIN_AFTER: Duration = Duration::from_secs(1);
 /// Events fetched at once.
 const PAGE_EVENTS: i32 = 200;
 /// The signal by which a runner says how far the work of a run is, and how long a word of it may be: anybody can send one.
@@ -73,7 +71,7 @@ pub(super) async fn close_of(link: &Link, workflow_id: &str, run_id: &str) -> Re
         }
         token = answer.next_page_token;
         if token.is_empty() {
-            tokio::time::sleep(PAUSED_AGAIN).await;
+            tokio::time::sleep(AGAIN_AFTER).await;
         }
     }
 }
@@ -100,7 +98,7 @@ pub(super) async fn milestones(link: &Link, cursor: &Cursor) -> Result<Milestone
         Ok(answer) => answer,
         Err(error) if error.is_passing() => {
             tracing::debug!(%error, "a history is read again");
-            tokio::time::sleep(PAUSE).await;
+            tokio::time::sleep(AGAIN_AFTER).await;
             return Ok(Milestones { milestones: Vec::new(), next: Some(cursor.clone()) });
         }
         Err(error) => return Err(read_error(error)),
@@ -115,7 +113,7 @@ pub(super) async fn milestones(link: &Link, cursor: &Cursor) -> Result<Milestone
         Some(Close { next: None, .. }) => None,
         None => {
             if here.page.is_empty() {
-                tokio::time::sleep(PAUSED_AGAIN).await;
+                tokio::time::sleep(AGAIN_AFTER).await;
             }
             Some(here)
         }
