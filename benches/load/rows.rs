@@ -14,8 +14,8 @@ use crate::table::{Compared, Table};
 /// Clients in the rows that do not name another number.
 const CLIENTS: usize = 32;
 
-/// How much longer starts are measured, since one takes a tenth of a second when there are many, and claims as the registry
-/// grows, since both sides should hand over some times.
+/// How much longer starts are measured, since one takes a tenth of a second when there are many, and claims, since both sides
+/// should hand over some times.
 const LONGER: u32 = 4;
 
 /// Types of one worker.
@@ -174,17 +174,19 @@ pub async fn starts(table: &mut Table, span: Duration) -> anyhow::Result<()> {
 pub async fn claims(table: &mut Table, span: Duration) -> anyhow::Result<()> {
     let stage = Stage::set().await?;
     let raw = Raw::connect(&stage.temporal.address()).await?;
-    let theirs = load(vec![raw], span, |raw: Raw, _| async move {
+    let one = |raw: Raw, _| async move {
         raw.claim().await?;
         Ok(raw)
-    })
-    .await?
-    .pace();
+    };
     for (clients, least) in [(1, 0.8), (32, 10.0), (512, 100.0)] {
         let call = Call::post("/workflow-ids/claim", &json!({"name": "bench"}));
-        let ours = http_load(&stage.registry.host, clients, span, same(&call)).await?.pace();
-        let what = format!("claims, {clients} clients, against one update at a time");
-        table.compare(&what, Compared { ours, theirs }, least);
+        let compared = by_turns(
+            span * LONGER,
+            async |span| http_load(&stage.registry.host, clients, span, same(&call)).await,
+            async |span| load(vec![raw.clone()], span, one).await,
+        )
+        .await?;
+        table.compare(&format!("claims, {clients} clients, against one update at a time"), compared, least);
     }
     Ok(())
 }
