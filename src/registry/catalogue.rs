@@ -5,8 +5,8 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Outcome, Refusal, Spec, SpecClaim, Standing, Verdict, VerdictKind, changes::Key, outcome::verdict, size,
-    state::Registry,
+    Outcome, Refusal, Spec, SpecClaim, Standing, Verdict, VerdictKind, changes::Key, outcome::verdict,
+    shared, size, state::Registry,
 };
 
 /// Content hashes remembered per type beyond the kept revisions, so that an old worker never flips a type back.
@@ -37,6 +37,7 @@ pub struct Revision {
     /// Counts from 1 within the type.
     pub number: u32,
     /// The spec.
+    #[serde(deserialize_with = "shared::read")]
     pub spec: Arc<Spec>,
     /// Content hash of the spec.
     pub hash: String,

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::{Limits, Provisioned, Spec, compat::Broken};
+use super::{Limits, Provisioned, Spec, compat::Broken, shared};
 
 /// A change asked of the registry.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -130,6 +130,7 @@ pub struct Registration {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct SpecClaim {
     /// The spec.
+    #[serde(deserialize_with = "shared::read")]
     pub spec: Arc<Spec>,
     /// Canonical hash of `Spec::content`.
     pub hash: String,

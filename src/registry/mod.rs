@@ -14,6 +14,7 @@ mod health;
 mod idempotency;
 mod limits;
 mod outcome;
+mod shared;
 mod size;
 mod slugs;
 mod spec;

@@ -1,9 +1,11 @@
 //! The state between two runs, as Temporal keeps it: what every release wrote is read, what none of them wrote is refused.
 
+use std::sync::Arc;
+
 use proptest::prelude::*;
 use serde_json::{Value, json};
 use temporal_registry::{
-    registry::{Registry, State},
+    registry::{Registry, State, TypeEntry},
     temporal::codec::{self, CodecError, STATE_VERSION},
 };
 use temporalio_common::{data_converters::RawValue, protos::temporal::api::common::v1::Payload};
@@ -44,6 +46,26 @@ fn what_this_process_handed_over_is_taken_over_and_nothing_in_its_place() {
     assert!(codec::take_over(&other).unwrap().is_blank());
     codec::hand_over(&recorded).unwrap();
     assert!(codec::take_over(&RawValue::new(Vec::new())).unwrap().is_blank());
+}
+
+#[test]
+fn a_spec_is_held_once_however_often_it_is_read() {
+    let recorded: Value = serde_json::from_str(RECORDED[0]).unwrap();
+    let mut entry = recorded["types"].as_object().unwrap().values().next().unwrap().clone();
+    // Other tests read the recorded ones meanwhile.
+    entry["current"]["spec"]["workflow_type"] = "held-once.v1".into();
+    let read = |entry: &Value| serde_json::from_value::<TypeEntry>(entry.clone()).unwrap();
+    let (first, again) = (read(&entry), read(&entry));
+    assert!(Arc::ptr_eq(&first.current.spec, &again.current.spec));
+    // What differs is not taken for it, by however little.
+    let enabled = !first.current.spec.enabled;
+    entry["current"]["spec"]["enabled"] = enabled.into();
+    let other = read(&entry);
+    assert_eq!((other.current.spec.enabled, again.current.spec.enabled), (enabled, !enabled));
+    // Nobody holds on to what nobody else holds.
+    let held = Arc::downgrade(&first.current.spec);
+    drop((first, again));
+    assert!(held.upgrade().is_none());
 }
 
 #[test]
