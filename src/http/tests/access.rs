@@ -122,20 +122,29 @@ async fn documentation_may_be_public() {
 
 #[tokio::test]
 async fn with_no_token_configured_only_the_probes_answer() {
-    let metrics_path = Some("/metrics".to_owned());
-    let auth =
-        AuthSettings { enabled: true, token: Some(String::new()), metrics_path, ..AuthSettings::default() };
-    let door = Door::new(Settings { auth, ..Settings::default() });
-    for (uri, status) in [
-        ("/health", 200),
-        ("/ready", 200),
-        ("/metrics", 200),
-        ("/docs/", 401),
-        ("/probe/things", 401),
-        ("/nope", 401),
-    ] {
-        assert_eq!(door.get(uri).await.status, status, "{uri}");
-        assert_eq!(ask(&door, "GET", uri, "guess").await.status, status, "{uri} with a guess");
+    for public in [false, true] {
+        let auth = AuthSettings {
+            enabled: true,
+            token: Some(String::new()),
+            read_public: public,
+            docs_public: public,
+            metrics_path: Some("/metrics".to_owned()),
+            ..AuthSettings::default()
+        };
+        let door = Door::new(Settings { auth, ..Settings::default() });
+        for (uri, status) in [
+            ("/health", 200),
+            ("/ready", 200),
+            ("/metrics", 200),
+            ("/docs/", 401),
+            ("/openapi.json", 401),
+            ("/registry/workflows", 401),
+            ("/probe/things", 401),
+            ("/nope", 401),
+        ] {
+            assert_eq!(door.get(uri).await.status, status, "{uri}, public: {public}");
+            assert_eq!(ask(&door, "GET", uri, "guess").await.status, status, "{uri} with a guess");
+        }
     }
 }
 
