@@ -15,6 +15,15 @@ fn shape(result: &Value) -> (&str, Option<i64>) {
     (result["status"].as_str().unwrap(), result["exit_code"].as_i64())
 }
 
+/// How long a run took, by its result.
+fn seconds(result: &Value) -> f64 {
+    let at = |member: &str| {
+        let text = result[member].as_str().unwrap_or_else(|| panic!("no {member} in {result}"));
+        chrono::DateTime::parse_from_rfc3339(text).unwrap()
+    };
+    (at("finished_at") - at("started_at")).as_seconds_f64()
+}
+
 fn head(queue: &str, artifacts: &std::path::Path) -> String {
     let artifacts = artifacts.display();
     // Nobody listens on this registry's port: work goes on all the same.
@@ -300,6 +309,8 @@ async fn a_remote_job_is_started_once_and_followed_to_its_end() {
     assert_eq!(shape(&result), ("succeeded", Some(200)), "{result}");
     assert_eq!(result["output"], json!({"id": "a/b 1", "state": "done"}));
     assert_eq!(web.hits("kick"), 1);
+    // It began with its run, a second before each of the polls that failed and not with the last of them.
+    assert!(seconds(&result) >= 3.0, "{result}");
 
     web.state.lock().unwrap().job = Some("broken".into());
     let result = start("train.v1").await.result().await;
@@ -310,6 +321,7 @@ async fn a_remote_job_is_started_once_and_followed_to_its_end() {
     let result = start("train.v1").await.result().await;
     assert_eq!((shape(&result), &result["outcome"]), (("failed", None), &json!("unknown")), "{result}");
     assert!(result["error_summary"].as_str().unwrap().contains("4 polls in a row"), "{result}");
+    assert!(seconds(&result) >= 3.0, "{result}");
 
     let result = start("lost.v1").await.result().await;
     assert_eq!((shape(&result).0, &result["outcome"]), ("failed", &json!("unknown")), "{result}");
