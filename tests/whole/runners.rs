@@ -133,6 +133,49 @@ async fn a_target_picks_the_host_and_progress_and_cancellation_are_seen() {
     event_with(&registry, "/runs/followed/events", "\"completed\"").await;
 }
 
+/// What Temporal knows of a task queue, with all who polled it in the last minutes.
+async fn pollers(temporal: &Temporal, task_queue: &str) -> Value {
+    let cli = std::env::var("TEMPORAL_CLI").unwrap_or_else(|_| "temporal".to_owned());
+    let mut command = Command::new(cli);
+    command.args(["task-queue", "describe", "--task-queue", task_queue, "--address", &temporal.address()]);
+    let output = command.args(["--output", "json"]).output().await.expect("the Temporal CLI runs");
+    serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {output:?}"))
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_the_registry_never_takes_ends_the_runner_before_it_polls() {
+    let temporal = Temporal::start().await;
+    let folder = tempfile::tempdir().expect("a folder");
+    let registry = Registry::start(&temporal.address()).await;
+    let yaml = format!(
+        "registry: {{url: '{url}'}}\n\
+         worker: {{id: greedy, task_queue: registry-service, drain_seconds: 1, artifact_dir: '{folder}'}}\n\
+         entries:\n  - {{workflow_type: approve.v1, kind: manual}}\n",
+        url = registry.url,
+        folder = folder.path().display(),
+    );
+    let file = folder.path().join("greedy.yaml");
+    std::fs::write(&file, yaml).expect("a file");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_temporal-registry"));
+    command.arg("runner").arg("-f").arg(file).env("TEMPORAL_ADDRESS", temporal.address());
+    command.stdin(Stdio::null()).kill_on_drop(true);
+    let ended = tokio::time::timeout(std::time::Duration::from_secs(60), command.output()).await;
+    let ended = ended.expect("it ends within 60 s").expect("its output");
+    let said = String::from_utf8_lossy(&ended.stderr);
+    assert_eq!(ended.status.code(), Some(1), "{said}");
+    let last = said.lines().last().unwrap_or_default();
+    let why = ["the registry refuses what this runner offers", "registry_queue_refused", "registry-service"];
+    assert!(why.iter().all(|part| last.contains(part)), "{said}");
+    // The registry's own worker is there, and the runner never was.
+    for (queue, polled) in [("registry-service", true), ("registry-service/greedy", false)] {
+        let pollers = pollers(&temporal, queue).await;
+        let pollers = pollers["pollers"].as_array().map(Vec::as_slice).unwrap_or_default();
+        assert_eq!(pollers.is_empty(), !polled, "{queue}: {pollers:?}");
+        assert!(pollers.iter().all(|poller| poller["identity"] != "greedy"), "{queue}: {pollers:?}");
+    }
+    assert_eq!(registry.get("/registry/workers").await.body["workers"], json!([]));
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_token_for_one_type_reaches_its_tasks_only() {
     let temporal = Temporal::start().await;
