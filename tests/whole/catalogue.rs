@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use crate::harness::{Registry, Temporal, ask, ask_of_run, until, worker};
+use crate::harness::{Registry, Temporal, ask, ask_of_run, several, until, worker};
 
 /// A realistic schema of about 20 KB that does not repeat itself from type to type.
 fn schema(type_number: usize) -> Value {
@@ -53,6 +53,35 @@ async fn one_creator_wins_and_the_last_put_stands() {
         assert_eq!(registry.get(&format!("/registry/workers/{id}")).await.status, 404);
     }
     assert_eq!(registry.get("/registry/workers").await.body["workers"], json!([]));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn many_revise_a_type_at_once_and_none_is_sent_away() {
+    const WORKERS: usize = 12;
+    let temporal = Temporal::start().await;
+    let replicas: Arc<[Registry; 2]> = Arc::new(several(&temporal.address()).await);
+    let body = |n: usize| {
+        let mut body = worker(&format!("w{n}"), "q", 600, &["shared.v1"]);
+        body["workflows"][0]["input_schema"] =
+            json!({"type": "object", "properties": {format!("option_{n}"): {"type": "string"}}});
+        body
+    };
+    let first = replicas[0].must("/registry/workers", &body(WORKERS)).await;
+    assert_eq!(first["verdicts"][0]["verdict"], "created");
+    let posts = (0..WORKERS).map(|n| {
+        let (replicas, body) = (replicas.clone(), body(n));
+        tokio::spawn(async move { replicas[n % 2].post("/registry/workers", &body).await })
+    });
+    let mut revisions = Vec::new();
+    for answer in futures::future::try_join_all(posts).await.expect("all posts") {
+        assert_eq!(answer.status, 201, "{}", answer.body);
+        let verdict = &answer.body["verdicts"][0];
+        assert_eq!(verdict["verdict"], "revised", "{verdict}");
+        revisions.push(verdict["revision"].as_u64().expect("a revision"));
+    }
+    // Each of them outran the others once.
+    revisions.sort_unstable();
+    assert_eq!(revisions, (2..2 + WORKERS as u64).collect::<Vec<_>>());
 }
 
 /// Long enough to fill a run one claim after the other, on any machine.
