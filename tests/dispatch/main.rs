@@ -5,6 +5,7 @@ mod cost;
 mod dev_server;
 mod fires;
 mod idempotency;
+mod places;
 mod rows;
 mod runs;
 mod starts;

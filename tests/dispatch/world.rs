@@ -103,10 +103,19 @@ impl World {
 
     /// The same with something between dispatch and the ledger.
     pub async fn with_writes(replicas: usize, wrap: fn(Arc<dyn Writes>) -> Arc<dyn Writes>) -> Self {
+        Self::with_limits(replicas, wrap, LimitSettings::default()).await
+    }
+
+    /// The same with limits of its own.
+    pub async fn with_limits(
+        replicas: usize,
+        wrap: fn(Arc<dyn Writes>) -> Arc<dyn Writes>,
+        limits: LimitSettings,
+    ) -> Self {
         let name = format!("test-{:08x}", rand::random::<u32>());
         let mut doors = Vec::new();
         for number in 0..replicas {
-            doors.push(Door::open(&name, number, wrap).await);
+            doors.push(Door::open(&name, number, wrap, limits.clone()).await);
         }
         Self { doors, queue: format!("{name}-work") }
     }
@@ -164,7 +173,12 @@ impl World {
 }
 
 impl Door {
-    async fn open(name: &str, number: usize, wrap: fn(Arc<dyn Writes>) -> Arc<dyn Writes>) -> Self {
+    async fn open(
+        name: &str,
+        number: usize,
+        wrap: fn(Arc<dyn Writes>) -> Arc<dyn Writes>,
+        bounds: LimitSettings,
+    ) -> Self {
         let target = Target {
             address: dev_server::address(),
             namespace: "default".to_owned(),
@@ -235,7 +249,7 @@ impl Door {
             fleet,
             own_queue: own_queue.into(),
         });
-        let limits = LimitSettings { max_body_bytes: 8 * 1024 * 1024, ..LimitSettings::default() };
+        let limits = LimitSettings { max_body_bytes: 8 * 1024 * 1024, ..bounds };
         let router = http::router(state, http::Settings { limits, ..http::Settings::default() });
         Self { router: router.expect("a router"), replica }
     }
