@@ -5,6 +5,7 @@ mod cost;
 mod dev_server;
 mod fires;
 mod idempotency;
+mod paused;
 mod places;
 mod rows;
 mod runs;

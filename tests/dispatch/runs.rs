@@ -243,7 +243,12 @@ async fn runs_end_and_are_started_again() {
 }
 
 /// Reads events until this many have come or the stream ends: (event, id, data).
-async fn events(door: &Door, uri: &str, last: Option<&str>, count: usize) -> Vec<(String, String, Value)> {
+pub async fn events(
+    door: &Door,
+    uri: &str,
+    last: Option<&str>,
+    count: usize,
+) -> Vec<(String, String, Value)> {
     let mut request = Request::get(uri);
     if let Some(last) = last {
         request = request.header("last-event-id", last);

@@ -11,18 +11,18 @@ use super::work::Work;
 use super::world::{Door, World, until};
 
 /// A world whose runs stay open, as nobody works on them.
-async fn idle() -> World {
+pub async fn idle() -> World {
     let world = World::new(1).await;
     world.register("w1", &[json!({"workflow_type": "idle.v1"})]).await;
     world
 }
 
-async fn started(door: &Door) -> String {
+pub async fn started(door: &Door) -> String {
     door.post("/workflows/idle.v1/start", json!({})).await.text("workflow_id")
 }
 
 /// Calls of one kind made to Temporal so far, by the meter.
-fn calls(door: &Door, name: &str) -> u64 {
+pub fn calls(door: &Door, name: &str) -> u64 {
     let text = door.replica.metrics.render();
     let begin = format!("temporal_registry_temporal_calls_total{{call=\"{name}\"}} ");
     let count = text.lines().find_map(|line| line.strip_prefix(&begin));

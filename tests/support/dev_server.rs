@@ -42,6 +42,8 @@ fn start() -> (u16, Child) {
     let mut command = Command::new("sh");
     command.args(["-c", WRAPPER, "sh", &cli, "server", "start-dev", "--headless", "--log-level", "never"]);
     command.args(["--port", &port.to_string(), "--search-attribute", "Customer=Keyword"]);
+    // Still an experiment of Temporal's, and off unless asked for.
+    command.args(["--dynamic-config-value", "frontend.WorkflowPauseEnabled=true"]);
     command.stdin(Stdio::piped()).stdout(Stdio::null());
     (port, command.spawn().expect("a shell"))
 }
