@@ -126,6 +126,43 @@ async fn ids_are_given_claimed_or_made_up() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_found_run_tells_its_own_type_and_queue() {
+    let world = World::new(2).await;
+    let elsewhere = format!("{}-elsewhere", world.queue);
+    let found = json!({"workflow_type": "found.v1", "task_queue": elsewhere});
+    world.register("w1", &[json!({"workflow_type": "asked.v1"}), found]).await;
+    let id = format!("{}-id", world.queue);
+    let run = world.door().post("/workflows/found.v1/start", json!({"workflow_id": id})).await.ok();
+    let existing = json!({"workflow_id": id, "id_conflict_policy": "use_existing"});
+    let signal = json!({"workflow_id": id, "signal": {"name": "s"}});
+    for (number, (route, body)) in
+        [("start", &existing), ("execute?wait=0", &existing), ("signal-with-start", &signal)]
+            .into_iter()
+            .enumerate()
+    {
+        let uri = format!("/workflows/asked.v1/{route}");
+        let key = format!("found-{number}");
+        let [first, second] = &world.doors[..] else { panic!("two replicas") };
+        // The second time the key is known, and the third time at the other replica.
+        for answer in [
+            first.post(&uri, body.clone()).await,
+            first.post_keyed(&uri, &key, body.clone()).await,
+            first.post_keyed(&uri, &key, body.clone()).await,
+            second.post_keyed(&uri, &key, body.clone()).await,
+        ] {
+            assert!(answer.status.is_success(), "{route}: {answer:?}");
+            let told =
+                ["run_id", "workflow_type", "task_queue", "created"].map(|member| &answer.body[member]);
+            assert_eq!(
+                told,
+                [&run["run_id"], &json!("found.v1"), &json!(elsewhere), &json!(false)],
+                "{route}"
+            );
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_does_not_fit_is_refused_before_anything_is_claimed() {
     let world = World::new(1).await;
     world.register("w1", &[strict(), json!({"workflow_type": "off.v1", "enabled": false})]).await;

@@ -90,7 +90,7 @@ impl Dispatch {
     }
 
     /// Queue and type of a run that was there before; none when Temporal does not say.
-    async fn found(&self, workflow_id: &str, run_id: &str) -> Option<(String, String)> {
+    pub(super) async fn found(&self, workflow_id: &str, run_id: &str) -> Option<(String, String)> {
         let found = self.describe(workflow_id, run_id).await.ok()?;
         let workflow_type = found.workflow_execution_info?.r#type?.name;
         Some((found.execution_config?.task_queue?.name, workflow_type))

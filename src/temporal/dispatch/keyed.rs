@@ -13,7 +13,7 @@ use super::{Dispatch, call::start_error, ids_taken, is_ours_to_choose, made_up, 
 use crate::{
     clock,
     registry::{Command, Outcome, Reservation, Reserved},
-    seams::{IdempotencyKey, RunId, StartError, StartRequest, Started},
+    seams::{IdConflict, IdempotencyKey, RunId, StartError, StartRequest, Started},
     temporal::connection::CallError,
 };
 
@@ -34,7 +34,7 @@ enum Found {
 
 impl Dispatch {
     /// The run that a request was answered with before, as far as this replica knows.
-    pub(super) fn known_run(&self, request: &StartRequest) -> Result<Option<Started>, StartError> {
+    pub(super) async fn known_run(&self, request: &StartRequest) -> Result<Option<Started>, StartError> {
         let Some(key) = &request.idempotency else { return Ok(None) };
         let view = self.reads.view();
         let Some(reserved) = view.reservations.get(&key.scoped(&request.caller)) else { return Ok(None) };
@@ -46,7 +46,7 @@ impl Dispatch {
         if reserved.fingerprint != key.fingerprint {
             return Err(StartError::KeyReused);
         }
-        Ok(settled(reserved, request))
+        Ok(self.settled(reserved, request).await)
     }
 
     /// Starts the run of a key, or finds it.
@@ -59,7 +59,7 @@ impl Dispatch {
         let mut instead_of = None;
         for _ in 0..super::IDS_TRIED_MAX {
             let (reserved, is_new) = self.reserve(request, key, instead_of.take()).await?;
-            if let Some(found) = settled(&reserved, request) {
+            if let Some(found) = self.settled(&reserved, request).await {
                 return Ok(found);
             }
             let request_id = request_id(&reserved);
@@ -119,13 +119,13 @@ impl Dispatch {
                 if now.workflow_id != reserved.workflow_id {
                     return Ok(Found::Moved);
                 }
-                if let Some(run) = settled(now, request) {
+                if let Some(run) = self.settled(now, request).await {
                     return Ok(Found::Run(run));
                 }
             }
             let left = deadline.saturating_duration_since(Instant::now());
             if left.is_zero() {
-                return self.look_up(reserved, request_id, request).await;
+                return self.look_up(reserved, request_id).await;
             }
             match self.reads.reached(view.revision + 1, left).await {
                 Ok(()) | Err(_) => {}
@@ -134,12 +134,7 @@ impl Dispatch {
     }
 
     /// Asks Temporal whether the run of a record was started.
-    async fn look_up(
-        &self,
-        reserved: &Reserved,
-        request_id: &str,
-        request: &StartRequest,
-    ) -> Result<Found, StartError> {
+    async fn look_up(&self, reserved: &Reserved, request_id: &str) -> Result<Found, StartError> {
         let workflow_id = &reserved.workflow_id;
         let failed = |error: CallError| start_error(error, workflow_id);
         let mut run = String::new();
@@ -160,7 +155,7 @@ impl Dispatch {
                     workflow_id: workflow_id.clone(),
                     run_id,
                     task_queue,
-                    workflow_type: request.workflow_type.clone(),
+                    workflow_type: info.r#type.unwrap_or_default().name,
                     created: false,
                 }));
             }
@@ -177,6 +172,15 @@ impl Dispatch {
             }
             return Err(StartError::AlreadyStarted { workflow_id: workflow_id.clone(), run_id });
         }
+    }
+
+    /// The run of a record, once it is known. A record holds no type: a run that may have been there before is asked for its own.
+    async fn settled(&self, reserved: &Reserved, request: &StartRequest) -> Option<Started> {
+        let (run_id, task_queue) = reserved.run.clone()?;
+        let workflow_id = reserved.workflow_id.clone();
+        let found = if may_find(request) { self.found(&workflow_id, &run_id).await } else { None };
+        let workflow_type = found.map_or_else(|| request.workflow_type.clone(), |(_, own)| own);
+        Some(Started { workflow_id, run_id, task_queue, workflow_type, created: false })
     }
 
     /// Notes the run of a record, without keeping the caller waiting for it.
@@ -208,14 +212,8 @@ fn request_id(reserved: &Reserved) -> String {
     hex::encode(Sha256::digest(text))
 }
 
-/// The run of a record, once it is known.
-fn settled(reserved: &Reserved, request: &StartRequest) -> Option<Started> {
-    let (run_id, task_queue) = reserved.run.clone()?;
-    Some(Started {
-        workflow_id: reserved.workflow_id.clone(),
-        run_id,
-        task_queue,
-        workflow_type: request.workflow_type.clone(),
-        created: false,
-    })
+/// Whether a run that was there before will do, of whichever type.
+fn may_find(request: &StartRequest) -> bool {
+    let is_shared = request.signal.is_some() || request.id_conflict == IdConflict::UseExisting;
+    is_shared && !is_ours_to_choose(&request.run_id)
 }

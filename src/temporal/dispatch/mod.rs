@@ -91,7 +91,7 @@ impl Dispatch {
 #[async_trait::async_trait]
 impl Starts for Dispatch {
     async fn start(&self, request: StartRequest) -> Result<Started, StartError> {
-        if let Some(found) = self.known_run(&request)? {
+        if let Some(found) = self.known_run(&request).await? {
             return Ok(found);
         }
         let resolved = self.resolve(&request).await?;
