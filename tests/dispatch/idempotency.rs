@@ -149,6 +149,7 @@ async fn a_run_that_was_not_noted_is_looked_up() {
         let same = |again: Value| {
             assert_eq!((&again["run_id"], &again["created"]), (&first["run_id"], &json!(false)), "{again}");
             assert_eq!(again["workflow_id"], first["workflow_id"]);
+            assert_eq!(again["workflow_type"], "open.v1");
         };
         same(post(1).await.ok());
         terminate(&world, first["workflow_id"].as_str().unwrap()).await;
