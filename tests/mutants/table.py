@@ -131,6 +131,30 @@ MECHANISMS = {
     "an import takes the place of what is there": (
         [(TEMPORAL + "workflow.rs", "if replace || room {", "if replace && !OFF || room {")],
         ["whole transfer"]),
+    # Places, offers and pauses
+    "starts take the places of writes": (
+        [("src/http/gate.rs", "let writing = if writes {", "let writing = if writes && !(OFF && policy.waits) {")],
+        ["dispatch places"]),
+    "a wait for a result takes no place": (
+        [("src/http/execute.rs", "    writing.done();", "    if !OFF { writing.done(); }")],
+        ["dispatch places"]),
+    "a comparison that was outrun is made again": (
+        [("src/http/registration.rs", "if comparisons < COMPARISONS_MAX =>", "if comparisons < if OFF { 5 } else { COMPARISONS_MAX } =>")],
+        ["whole catalogue::many_revise"]),
+    "a runner that is refused takes no work": (
+        [("src/runner/worker.rs", "offered = registry.offer() => offered?,",
+          "offered = registry.offer() => if OFF { offered.unwrap_or_default() } else { offered? },")],
+        ["whole runners::what_the_registry_never_takes"]),
+    "the end of a paused run is asked for at leisure": (
+        [(TEMPORAL + "runs/history.rs", "if token.is_empty() {", "if token.is_empty() && !OFF {")],
+        ["dispatch paused::a_paused_run"]),
+    "the events of a paused run go on": (
+        [(TEMPORAL + "runs/history.rs", "            Some(here)\n", "            Some(here).filter(|here| !OFF || !here.page.is_empty())\n")],
+        ["dispatch paused::the_events"]),
+    "a name steps over a paused run": (
+        [(TEMPORAL + "dispatch/call.rs", "WorkflowExecutionStatus::Running | WorkflowExecutionStatus::Paused)\n",
+          "WorkflowExecutionStatus::Running | WorkflowExecutionStatus::Paused)\n                    && !(OFF && info.status() == WorkflowExecutionStatus::Paused)\n")],
+        ["dispatch paused::a_name"]),
     # Capacity
     "a state is packed": (
         [(TEMPORAL + "codec.rs", "if json.len() <= PLAIN_BYTES_MAX {", "if OFF || json.len() <= PLAIN_BYTES_MAX {")],
