@@ -14,13 +14,13 @@ use super::observe::{Ready, RequestMetrics};
 use super::target::registry_target;
 use super::tls::{Certificates, serve_on};
 use crate::{
-    config::{HealthSettings, Role, Settings, TokenSettings},
+    config::{ConfigError, HealthSettings, Role, Settings, TokenSettings},
     fleet::Fleet,
     http::{
-        self, auth,
+        self, Grounds, auth,
         limits::LimitSettings,
         state::{AppState, Parts},
-        static_workers::StaticWorkers,
+        static_workers::{self, StaticWorkers},
     },
     registry::{Limits, PreservationRules},
     schema::ValidatorCache,
@@ -49,6 +49,8 @@ pub async fn serve(
     stop: CancellationToken,
     listening: impl FnOnce(String),
 ) -> anyhow::Result<()> {
+    let validators = Arc::new(ValidatorCache::new(VALIDATORS_KEPT));
+    let static_workers = declared(&settings, &validators).await?;
     // Taken first: a busy port is found out before anything is written.
     let (host, port) = (settings.server.host.as_str(), settings.server.port);
     let listener = TcpListener::bind((host, port))
@@ -64,9 +66,7 @@ pub async fn serve(
         replica = Replica::start(options) => replica?,
     };
     let metrics = replica.metrics.clone();
-    let state = state(&settings, &replica, &stop);
-    let static_workers = StaticWorkers::check(&state, &settings.registry.static_workers);
-    let static_workers = static_workers.await.map_err(anyhow::Error::msg)?;
+    let state = state(&settings, &replica, validators, &stop);
     let gauges = Gauges {
         metrics,
         mirror: replica.mirror.clone(),
@@ -98,6 +98,29 @@ pub async fn serve(
     outcome
 }
 
+/// What of the settings is the front door's to judge: the metrics path, and the static workers, which come back.
+async fn declared(
+    settings: &Settings,
+    validators: &Arc<ValidatorCache>,
+) -> Result<StaticWorkers, ConfigError> {
+    let grounds = Grounds { validators, own_queue: &settings.registry.task_queue };
+    let checked = StaticWorkers::check(grounds, &settings.registry.static_workers).await;
+    let wrong = checked.as_ref().err().into_iter().flatten();
+    let allowed = "a body as in POST /registry/workers, with a worker_id of its own";
+    let mut problems: Vec<_> = wrong
+        .map(|wrong| settings.problem(static_workers::KEY, &wrong.path, &wrong.message, allowed))
+        .collect();
+    let metrics = &settings.observability.metrics;
+    if metrics.enabled && !http::is_free_for_metrics(&metrics.path) {
+        let (key, message) = ("observability.metrics.path", format!("is {:?}, another route", metrics.path));
+        problems.push(settings.problem(key, key, message, "a path that no other route has"));
+    }
+    match checked {
+        Ok(static_workers) if problems.is_empty() => Ok(static_workers),
+        _ => Err(ConfigError { problems }),
+    }
+}
+
 pub(super) fn replica_options(settings: &Settings) -> anyhow::Result<ReplicaOptions> {
     let registry = &settings.registry;
     Ok(ReplicaOptions {
@@ -126,7 +149,12 @@ fn milliseconds(seconds: u64) -> i64 {
     i64::try_from(seconds.saturating_mul(1000)).unwrap_or(i64::MAX)
 }
 
-fn state(settings: &Settings, replica: &Replica, stop: &CancellationToken) -> AppState {
+fn state(
+    settings: &Settings,
+    replica: &Replica,
+    validators: Arc<ValidatorCache>,
+    stop: &CancellationToken,
+) -> AppState {
     let HealthSettings {
         self_preservation,
         self_preservation_min_workers,
@@ -141,7 +169,6 @@ fn state(settings: &Settings, replica: &Replica, stop: &CancellationToken) -> Ap
     };
 
     let reads: Arc<dyn Reads> = replica.mirror.clone();
-    let validators = Arc::new(ValidatorCache::new(VALIDATORS_KEPT));
     let fleet = Arc::new(Fleet::new(reads.clone(), replica.pollers.clone(), preservation));
     let dispatch = Arc::new(Dispatch::new(
         replica.link.clone(),
@@ -220,5 +247,44 @@ fn door_token(token: &TokenSettings) -> auth::TokenSettings {
         sha256: hex::encode(token.sha256),
         roles: token.roles.iter().map(role).collect(),
         workflow_types: token.workflow_types.clone().unwrap_or_default(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn what_the_front_door_refuses_stops_start_up_before_temporal_is_asked() {
+        let environment = [
+            ("TEMPORAL_ADDRESS", "nobody.invalid:7233"),
+            ("TEMPORAL_REGISTRY_PORT", "0"),
+            ("TEMPORAL_REGISTRY_METRICS_PATH", "/health"),
+            (
+                "TEMPORAL_REGISTRY__REGISTRY__STATIC_WORKERS",
+                "[{worker_id: s1}, {worker_id: s2, task_queue: q, x: 1}]",
+            ),
+        ];
+        let environment: BTreeMap<String, String> =
+            environment.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
+        let settings = Settings::load(None, &environment, &[]).unwrap();
+        let error = serve(settings, CancellationToken::new(), |_| ()).await.unwrap_err();
+        let (at, from) =
+            ("registry.static_workers", "environment variable TEMPORAL_REGISTRY__REGISTRY__STATIC_WORKERS");
+        let allowed = "a body as in POST /registry/workers, with a worker_id of its own";
+        let metrics = "environment variable TEMPORAL_REGISTRY_METRICS_PATH";
+        let expected = [
+            "bad configuration".to_owned(),
+            format!(
+                "  {at}[0].task_queue: \"task_queue\" is a required property ({from}); allowed: {allowed}"
+            ),
+            format!("  {at}[1].x: 'x' is not an allowed property ({from}); allowed: {allowed}"),
+            format!(
+                "  observability.metrics.path: is \"/health\", another route ({metrics}); allowed: a path that no other route has"
+            ),
+        ];
+        assert_eq!(error.to_string(), expected.join("\n"));
     }
 }

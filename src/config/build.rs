@@ -30,6 +30,7 @@ const FORMATS: &[(&str, LogFormat)] =
 
 /// Reads and checks everything.
 pub(super) fn settings(layers: Layers) -> Result<Settings, ConfigError> {
+    let sources = layers.leaves.iter().map(|(key, leaf)| (key.clone(), leaf.source.clone())).collect();
     let mut r = Reader::new(layers);
     let settings = Settings {
         temporal: temporal(&mut r),
@@ -65,6 +66,7 @@ pub(super) fn settings(layers: Layers) -> Result<Settings, ConfigError> {
             self_preservation_max_seconds: r.number("health.self_preservation_max_seconds", 1..=86_400),
         },
         observability: observability(&mut r),
+        sources,
     };
     check::exposure(&mut r, &settings);
     let problems = r.into_problems();

@@ -105,7 +105,7 @@ pub(super) fn pem(r: &mut Reader, key: &str) -> Option<Pem> {
     file(r, key).map(Pem::File)
 }
 
-/// Bodies of static workers: here only that they are objects; their fields are the registry's to judge.
+/// Bodies of static workers: here only that they are objects; their fields are the front door's to judge.
 pub(super) fn static_workers(r: &mut Reader) -> Vec<serde_json::Value> {
     let key = "registry.static_workers";
     let mut workers = Vec::new();

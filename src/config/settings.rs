@@ -1,6 +1,8 @@
 //! The settings as typed values. `config.yaml` says what each one means; here are the types.
 
-use std::{fmt, path::PathBuf};
+use std::{collections::BTreeMap, fmt, path::PathBuf};
+
+use super::{Problem, Source};
 
 /// Text that must not be shown: `Debug` prints `***`.
 #[derive(Clone, PartialEq, Eq)]
@@ -45,6 +47,22 @@ pub struct Settings {
     pub health: HealthSettings,
     /// Logs, metrics, traces, audit.
     pub observability: ObservabilitySettings,
+    /// Where the value of each key came from.
+    pub sources: BTreeMap<String, Source>,
+}
+
+impl Settings {
+    /// What another room finds wrong with the value of `key`, at `path`: the key, or a place inside it.
+    pub fn problem(
+        &self,
+        key: &str,
+        path: &str,
+        message: impl Into<String>,
+        allowed: impl Into<String>,
+    ) -> Problem {
+        let source = self.sources.get(key).unwrap_or(&Source::Default).to_string();
+        Problem { key: path.to_owned(), source, message: message.into(), allowed: allowed.into() }
+    }
 }
 
 /// Connection to Temporal.

@@ -20,6 +20,21 @@ use crate::{
 /// Bodies whose schemas are compiled at once; a compiler takes a core and, for moments, much stack.
 static COMPILING: Semaphore = Semaphore::const_new(4);
 
+/// What a spec is held against besides itself.
+#[derive(Clone, Copy)]
+pub struct Grounds<'a> {
+    /// Compiled schemas, by content hash.
+    pub validators: &'a Arc<ValidatorCache>,
+    /// The registry's own task queue, refused for other work.
+    pub own_queue: &'a str,
+}
+
+impl<'a> From<&'a AppState> for Grounds<'a> {
+    fn from(state: &'a AppState) -> Self {
+        Self { validators: &state.validators, own_queue: &state.own_queue }
+    }
+}
+
 /// A spec a client sent.
 #[derive(Clone, Debug)]
 pub struct Offered {
@@ -55,21 +70,21 @@ fn token(step: &Value) -> String {
 
 /// Checks everything that can be known without asking anybody: names (400), the caller's reach (403), the registry's
 /// own queue (400), schemas (422). Every spec is checked, and nothing is changed.
-pub async fn admit(state: &AppState, who: &Identity, offered: &[Offered]) -> Result<(), Problem> {
+pub async fn admit(grounds: Grounds<'_>, who: &Identity, offered: &[Offered]) -> Result<(), Problem> {
     let misnamed: Vec<Violation> = offered.iter().flat_map(misnamed).collect();
     if !misnamed.is_empty() {
         return Err(Problem::invalid_request(misnamed));
     }
     for offer in offered {
         who.require_type(&offer.spec.workflow_type)?;
-        require_foreign_queue(state, &offer.spec.task_queue)?;
+        require_foreign_queue(grounds, &offer.spec.task_queue)?;
     }
-    compiled(state, offered).await
+    compiled(grounds.validators, offered).await
 }
 
 /// 400 `registry_queue_refused` for the registry's own task queue.
-pub fn require_foreign_queue(state: &AppState, task_queue: &str) -> Result<(), Problem> {
-    if *task_queue == *state.own_queue {
+pub fn require_foreign_queue(grounds: Grounds<'_>, task_queue: &str) -> Result<(), Problem> {
+    if task_queue == grounds.own_queue {
         let task_queue = task_queue.to_owned();
         return Err(crate::registry::Refusal::RegistryQueue { task_queue }.into());
     }
@@ -105,13 +120,13 @@ fn misnamed(offer: &Offered) -> Vec<Violation> {
 }
 
 /// Compiles every schema, off the async threads.
-async fn compiled(state: &AppState, offered: &[Offered]) -> Result<(), Problem> {
+async fn compiled(validators: &Arc<ValidatorCache>, offered: &[Offered]) -> Result<(), Problem> {
     let trivial =
         |schema: &Value| schema == &Value::Bool(true) || schema.as_object().is_some_and(|map| map.is_empty());
     if offered.iter().all(|offer| offer.spec.schemas().iter().all(|(_, schema)| trivial(schema))) {
         return Ok(());
     }
-    let (validators, offered) = (state.validators.clone(), offered.to_vec());
+    let (validators, offered) = (validators.clone(), offered.to_vec());
     let _place = COMPILING.acquire().await;
     let found = tokio::task::spawn_blocking(move || inadmissible(&validators, &offered)).await;
     let found = found.map_err(|_| Problem::new(Code::Internal, "the schemas could not be compiled"))?;

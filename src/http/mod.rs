@@ -64,9 +64,10 @@ mod workers;
 mod workflow_ids;
 mod workflows;
 
+pub use admission::Grounds;
 pub use edge::request_id;
 pub use front::FrontDoor;
-pub use router::{Settings, router};
+pub use router::{Settings, is_free_for_metrics, router};
 
 use endpoint::Routes;
 

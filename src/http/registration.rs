@@ -8,7 +8,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
-use super::admission::{Offered, admit, require_foreign_queue};
+use super::admission::{Grounds, Offered, admit, require_foreign_queue};
 use super::auth::Identity;
 use super::code::Code;
 use super::problem::Problem;
@@ -98,7 +98,7 @@ pub struct Registered {
 impl Checked {
     /// Checks a body; `force` replaces what stands without comparing.
     pub async fn new(
-        state: &AppState,
+        grounds: Grounds<'_>,
         who: &Identity,
         body: RegistrationShape,
         force: bool,
@@ -106,7 +106,7 @@ impl Checked {
         let trimmed = |text: &str| text.trim().to_owned();
         let (worker_id, task_queue) = (trimmed(&body.worker_id), trimmed(&body.task_queue));
         require_names(&worker_id, &task_queue)?;
-        require_foreign_queue(state, &task_queue)?;
+        require_foreign_queue(grounds, &task_queue)?;
         let each = body.workflows.into_iter().enumerate().map(|(at, OfferedSpec(mut shape))| {
             if shape.task_queue.is_empty() {
                 shape.task_queue.clone_from(&task_queue);
@@ -115,8 +115,7 @@ impl Checked {
         });
         let offered: Vec<Offered> = each.collect();
         require_distinct(&offered)?;
-        require_reach(&state.reads.view(), who, &worker_id)?;
-        admit(state, who, &offered).await?;
+        admit(grounds, who, &offered).await?;
         let hashed = |offer: Offered| {
             let hash = content_hash(&offer.spec.content());
             (offer.spec, hash)

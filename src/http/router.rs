@@ -34,6 +34,11 @@ pub struct Settings {
     pub stop: CancellationToken,
 }
 
+/// Whether no other route is at the path that metrics are to be served at.
+pub fn is_free_for_metrics(path: &str) -> bool {
+    resources().relocate(METRICS_PATH, Some(path)).is_ok()
+}
+
 /// The whole front door. Fails when a token or the metrics path is not well formed; the error names it.
 pub fn router(state: AppState, settings: Settings) -> Result<FrontDoor, String> {
     build(resources(), state, settings)

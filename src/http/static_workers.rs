@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+use super::admission::Grounds;
 use super::auth::Identity;
 use super::body::shaped;
 use super::problem::Problem;
@@ -12,9 +13,18 @@ use super::state::AppState;
 use crate::{registry::VerdictKind, schema::Violation};
 
 /// Where they are in the configuration.
-const KEY: &str = "registry.static_workers";
+pub const KEY: &str = "registry.static_workers";
 /// Pause before a registration that found nobody to take it is tried again.
 const AGAIN_AFTER: Duration = Duration::from_secs(5);
+
+/// Something that is wrong with the declarations.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Misdeclared {
+    /// The place in the configuration.
+    pub path: String,
+    /// What is wrong there.
+    pub message: String,
+}
 
 /// Static workers that may be registered.
 pub struct StaticWorkers(Vec<Checked>);
@@ -23,21 +33,23 @@ impl StaticWorkers {
     /// Checks the bodies as those of registrations are.
     ///
     /// # Errors
-    /// Everything that is wrong, a line each, beginning with the place in the configuration.
-    pub async fn check(state: &AppState, bodies: &[Value]) -> Result<Self, String> {
+    /// Everything that is wrong.
+    pub async fn check(grounds: Grounds<'_>, bodies: &[Value]) -> Result<Self, Vec<Misdeclared>> {
         let (mut checked, mut wrong) = (Vec::new(), Vec::new());
         for (at, body) in bodies.iter().enumerate() {
-            match check(state, body).await {
+            match check(grounds, body).await {
                 Ok(worker)
                     if checked.iter().any(|known: &Checked| known.worker_id() == worker.worker_id()) =>
                 {
-                    wrong.push(format!("{KEY}[{at}].worker_id: {:?} is given twice", worker.worker_id()));
+                    let path = format!("{KEY}[{at}].worker_id");
+                    let message = format!("{:?} is given twice", worker.worker_id());
+                    wrong.push(Misdeclared { path, message });
                 }
                 Ok(worker) => checked.push(worker),
-                Err(problem) => wrong.extend(lines(at, &problem)),
+                Err(problem) => wrong.extend(misdeclared(at, problem)),
             }
         }
-        if wrong.is_empty() { Ok(Self(checked)) } else { Err(wrong.join("\n")) }
+        if wrong.is_empty() { Ok(Self(checked)) } else { Err(wrong) }
     }
 
     /// Registers them, trying again for as long as the registry cannot be reached. What became of them is told in the
@@ -51,9 +63,9 @@ impl StaticWorkers {
     }
 }
 
-async fn check(state: &AppState, body: &Value) -> Result<Checked, Problem> {
+async fn check(grounds: Grounds<'_>, body: &Value) -> Result<Checked, Problem> {
     let body: RegistrationShape = shaped(body.clone())?;
-    let checked = Checked::new(state, &Identity::configuration(), body, false).await?;
+    let checked = Checked::new(grounds, &Identity::configuration(), body, false).await?;
     Ok(checked.without_heartbeats())
 }
 
@@ -93,12 +105,15 @@ async fn settled(state: &AppState, worker: &Checked) -> bool {
 }
 
 /// What is wrong with the body at this place of the list.
-fn lines(at: usize, problem: &Problem) -> Vec<String> {
-    let line = |found: &Violation| format!("{KEY}[{at}]{}: {}", path(&found.loc), found.msg);
-    match problem.details.as_slice() {
-        [] => vec![format!("{KEY}[{at}]: {}", problem.detail)],
-        details => details.iter().map(line).collect(),
+fn misdeclared(at: usize, problem: Problem) -> Vec<Misdeclared> {
+    let inside = |found: Violation| Misdeclared {
+        path: format!("{KEY}[{at}]{}", path(&found.loc)),
+        message: found.msg,
+    };
+    if problem.details.is_empty() {
+        return vec![Misdeclared { path: format!("{KEY}[{at}]"), message: problem.detail }];
     }
+    problem.details.into_iter().map(inside).collect()
 }
 
 /// A place in a body as a path in a configuration.

@@ -168,7 +168,8 @@ async fn register_worker(
     ApiQuery(how): ApiQuery<Forcing>,
     ApiJson(body): ApiJson<RegistrationShape>,
 ) -> Result<Response, Problem> {
-    let checked = Checked::new(&state, &who, body, how.force).await?;
+    let checked = Checked::new((&state).into(), &who, body, how.force).await?;
+    require_reach(&state.reads.view(), &who, checked.worker_id())?;
     let Registered { member, changed, verdicts } = checked.submit(&state).await?;
     let judge = state.fleet.judge(&state.reads.view(), clock::now_ms());
     let worker = WorkerShape::of(&member, &judge);

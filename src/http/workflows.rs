@@ -283,7 +283,7 @@ async fn demanding(
 /// A spec that may be put to the rules.
 async fn admitted(state: &AppState, who: &Identity, spec: Spec) -> Result<SpecClaim, Problem> {
     let offer = Offered::as_body(spec);
-    admit(state, who, std::slice::from_ref(&offer)).await?;
+    admit(state.into(), who, std::slice::from_ref(&offer)).await?;
     require_attributes(state, &state.reads.view(), &offer.spec).await?;
     let hash = content_hash(&offer.spec.content());
     Ok(SpecClaim { spec: offer.spec, hash, standing: Standing::Uncompared })

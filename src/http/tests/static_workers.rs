@@ -4,15 +4,15 @@ use serde_json::json;
 
 use super::desk::{registration, spec, worker};
 use super::*;
-use crate::http::static_workers::StaticWorkers;
+use crate::http::static_workers::{Misdeclared, StaticWorkers};
 use crate::registry::Command;
 
 const DAY_MS: i64 = 86_400_000;
 
 impl Door {
-    async fn declare(&self, bodies: &[Value]) -> Result<(), String> {
+    async fn declare(&self, bodies: &[Value]) -> Result<(), Vec<Misdeclared>> {
         let state = state(&self.fake, &self.desk);
-        StaticWorkers::check(&state, bodies).await?.register(state).await;
+        StaticWorkers::check((&state).into(), bodies).await?.register(state).await;
         Ok(())
     }
 
@@ -85,28 +85,25 @@ async fn whatever_is_wrong_is_named_by_its_place_in_the_configuration() {
     let mut bad_spec = worker("s2", vec![spec("a"), spec("b")]);
     bad_spec["workflows"][1]["input_schema"] = json!({"type": "nope"});
     let table = [
-        (json!([{"worker_id": "s1"}]), "registry.static_workers[0].task_queue: "),
+        (json!([{"worker_id": "s1"}]), "registry.static_workers[0].task_queue"),
         (
             json!([worker("s1", vec![]), {"worker_id": 1, "task_queue": "q"}]),
-            "registry.static_workers[1].worker_id: ",
+            "registry.static_workers[1].worker_id",
         ),
         (
             json!([worker("s1", vec![json!({"workflow_type": " "})])]),
-            "registry.static_workers[0].workflows[0].workflow_type: ",
+            "registry.static_workers[0].workflows[0].workflow_type",
         ),
-        (json!([bad_spec]), "registry.static_workers[0].workflows[1].input_schema.type: "),
-        (
-            json!([worker("s1", vec![]), worker(" s1 ", vec![])]),
-            "registry.static_workers[1].worker_id: \"s1\" is given twice",
-        ),
-        (json!([{"worker_id": "s1", "task_queue": "registry-service"}]), "registry.static_workers[0]: "),
+        (json!([bad_spec]), "registry.static_workers[0].workflows[1].input_schema.type"),
+        (json!([worker("s1", vec![]), worker(" s1 ", vec![])]), "registry.static_workers[1].worker_id"),
+        (json!([{"worker_id": "s1", "task_queue": "registry-service"}]), "registry.static_workers[0]"),
     ];
     for (bodies, expected) in table {
         let wrong = door.declare(bodies.as_array().unwrap()).await.unwrap_err();
-        assert!(wrong.starts_with(expected), "{wrong}");
+        assert_eq!(wrong[0].path, expected, "{wrong:?}");
     }
     let both = json!([{"worker_id": "s1", "more": 1}, {"task_queue": "q"}]);
     let wrong = door.declare(both.as_array().unwrap()).await.unwrap_err();
-    assert_eq!(wrong.lines().count(), 3, "{wrong}");
+    assert_eq!(wrong.len(), 3, "{wrong:?}");
     assert_eq!(door.get("/registry/workers").await.body, json!({"workers": []}));
 }
