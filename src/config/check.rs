@@ -144,9 +144,9 @@ fn token(r: &mut Reader, key: &str, at: &str, item: Value) -> Option<TokenSettin
         r.refuse_inside(key, at, "is not a mapping", format!("a mapping with the keys {fields}"));
         return None;
     };
+    let workflow_types = item.remove("workflow_types");
     let mut take = |name: &str| item.remove(name).unwrap_or(Value::Null);
-    let (name, sha256, roles, workflow_types) =
-        (take("name"), take("sha256"), take("roles"), take("workflow_types"));
+    let (name, sha256, roles) = (take("name"), take("sha256"), take("roles"));
     for unknown in item.keys() {
         let unknown = unknown.as_str().unwrap_or("?");
         r.refuse_inside(key, &format!("{at}.{unknown}"), "unknown key", format!("the keys are {fields}"));
@@ -175,17 +175,18 @@ fn token(r: &mut Reader, key: &str, at: &str, item: Value) -> Option<TokenSettin
         let allowed = "a list of one or more of read, dispatch, register, admin";
         r.refuse_inside(key, &format!("{at}.roles"), "is not a list of roles", allowed);
     }
+    // Nothing in the place of a list is a mistake: it must not mean all types.
     let globs: Option<Option<Vec<String>>> = match &workflow_types {
-        Value::Null => Some(None),
-        Value::Sequence(globs) => globs
+        None => Some(None),
+        Some(Value::Sequence(globs)) if !globs.is_empty() => globs
             .iter()
             .map(|glob| glob.as_str().filter(|glob| Glob::new(glob).is_ok()).map(str::to_owned))
             .collect::<Option<Vec<_>>>()
             .map(Some),
-        _ => None,
+        Some(_) => None,
     };
     if globs.is_none() {
-        let allowed = "a list of globs, for example [\"report.*\"]; left out for all types";
+        let allowed = "a list of one or more globs, for example [\"report.*\"]; left out for all types";
         r.refuse_inside(key, &format!("{at}.workflow_types"), "is not a list of globs", allowed);
     }
     Some(TokenSettings {

@@ -171,6 +171,8 @@ fn every_mistake_names_key_source_and_what_is_allowed() {
         "is set while temporal.tls is off (FILE); allowed: set temporal.tls to true, or leave this empty";
     const ROLES: &str =
         "is not a list of roles (FILE); allowed: a list of one or more of read, dispatch, register, admin";
+    const GLOBS: &str = "is not a list of globs (FILE); allowed: a list of one or more globs, for example [\"report.*\"]; \
+        left out for all types";
     let hex = "0".repeat(64);
     let token = |rest: &str| format!("auth: {{tokens: [{{sha256: '{hex}', {rest}}}]}}");
     let cases: &[Mistake] = &[
@@ -225,7 +227,9 @@ fn every_mistake_names_key_source_and_what_is_allowed() {
         (&token("name: a, roles: []"), &[], format!("auth.tokens[0].roles: {ROLES}")),
         (&token("name: a"), &[], format!("auth.tokens[0].roles: {ROLES}")),
         (&token("name: a, roles: [read], role: x"), &[], "auth.tokens[0].role: unknown key (FILE); allowed: the keys are name, sha256, roles, workflow_types".into()),
-        (&token("name: a, roles: [read], workflow_types: ['[']"), &[], "auth.tokens[0].workflow_types: is not a list of globs (FILE); allowed: a list of globs, for example [\"report.*\"]; left out for all types".into()),
+        (&token("name: a, roles: [read], workflow_types: ['[']"), &[], format!("auth.tokens[0].workflow_types: {GLOBS}")),
+        (&token("name: a, roles: [read], workflow_types: []"), &[], format!("auth.tokens[0].workflow_types: {GLOBS}")),
+        (&token("name: a, roles: [read], workflow_types: null"), &[], format!("auth.tokens[0].workflow_types: {GLOBS}")),
         ("auth: {tokens: [{name: a, roles: [read], sha256: hush}]}", &[], "auth.tokens[0].sha256: is not a SHA-256 in hexadecimal (FILE); allowed: 64 hex digits, as sha256sum prints them".into()),
         (&format!("auth: {{tokens: [{{name: a, roles: [read], sha256: '{hex}'}}, {{name: a, roles: [read], sha256: '{hex}'}}]}}"), &[], "auth.tokens[1].name: \"a\" is given twice (FILE); allowed: a name of its own for each token".into()),
     ];
