@@ -207,6 +207,7 @@ fn state(
         fleet,
         queues: replica.pollers.clone(),
         own_queue: settings.registry.task_queue.as_str().into(),
+        slug_ttl_ms: milliseconds(settings.slugs.ttl_seconds),
     })
 }
 

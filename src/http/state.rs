@@ -63,4 +63,6 @@ pub struct Parts {
     pub queues: Arc<dyn Queues>,
     /// The registry's own task queue, refused for other work.
     pub own_queue: Arc<str>,
+    /// How long a counter of workflow ids outlives its last claim.
+    pub slug_ttl_ms: i64,
 }

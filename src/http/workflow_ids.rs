@@ -19,6 +19,7 @@ use super::refusal::unexpected;
 use super::shapes::epoch_seconds;
 use super::state::AppState;
 use crate::{
+    clock,
     registry::{Command, Outcome, Reservation, run_name},
     seams::IdempotencyKey,
 };
@@ -175,8 +176,10 @@ async fn list_workflow_ids(
     ApiQuery(page): ApiQuery<SlugPage>,
 ) -> Result<Json<SlugCounterList>, Problem> {
     let page = Page::new(page.limit, page.page_token.as_deref())?;
-    let view = state.reads.view();
-    let all = view.slugs.values().map(|counter| SlugCounterShape {
+    let (view, now_ms) = (state.reads.view(), clock::now_ms());
+    // The registry drops them with the next claim, which may be long in coming.
+    let kept = view.slugs.values().filter(|counter| !counter.has_lapsed(state.slug_ttl_ms, now_ms));
+    let all = kept.map(|counter| SlugCounterShape {
         slug: counter.slug.clone(),
         counter: counter.counter,
         last_claimed_epoch: epoch_seconds(counter.last_claimed_ms),

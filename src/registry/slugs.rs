@@ -20,6 +20,13 @@ pub struct SlugCounter {
     pub changed: u64,
 }
 
+impl SlugCounter {
+    /// Whether nobody claimed from it for so long that it counts as dropped.
+    pub fn has_lapsed(&self, ttl_ms: i64, now_ms: i64) -> bool {
+        now_ms - self.last_claimed_ms > ttl_ms
+    }
+}
+
 /// Lower case; every run of other characters than `a-z`, `0-9` and `-` becomes one `-`; no `-` at either end.
 pub fn slugify(name: &str) -> String {
     let mut slug = String::with_capacity(name.len());
@@ -84,7 +91,7 @@ impl Registry {
     pub(super) fn forget_slugs(&mut self, now_ms: i64) {
         let Some(ttl_ms) = self.state.limits.slug_ttl_ms else { return };
         while let Some((_, slug)) = self.slug_age.first_key_value()
-            && self.state.slugs.get(slug).is_none_or(|oldest| now_ms - oldest.last_claimed_ms > ttl_ms)
+            && self.state.slugs.get(slug).is_none_or(|oldest| oldest.has_lapsed(ttl_ms, now_ms))
             && self.forget_oldest_slug()
         {}
     }

@@ -353,7 +353,11 @@ impl Reader<'_> {
     }
 
     fn slugs(&self) -> Value {
-        let counters = self.registry.state().slugs.values();
+        let state = self.registry.state();
+        let has_lapsed = |s: &SlugCounter| {
+            state.limits.slug_ttl_ms.is_some_and(|ttl_ms| s.has_lapsed(ttl_ms, self.now_ms))
+        };
+        let counters = state.slugs.values().filter(|s| !has_lapsed(s));
         let one = |s: &SlugCounter| json!({"slug": s.slug, "counter": s.counter, "last_claimed_epoch": seconds(s.last_claimed_ms)});
         counters.map(one).collect()
     }
@@ -396,4 +400,20 @@ pub struct ResetWire {
     pub slug: String,
     pub previous_counter: u64,
     pub reset_to: u64,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::registry::{Limits, State};
+
+    #[test]
+    fn a_counter_that_lapsed_is_not_listed() {
+        let limits = Limits { slug_ttl_ms: Some(1_000), ..Limits::default() };
+        let mut registry = Registry::new(State { limits, ..State::default() });
+        registry.apply(&Command::Claim { name: "nightly".to_owned() }, 0);
+        let listed =
+            |now_ms| query("list_slug_counters", None, &registry, now_ms).unwrap().as_array().map(Vec::len);
+        assert_eq!((listed(1_000), listed(1_001)), (Some(1), Some(0)));
+    }
 }

@@ -248,6 +248,7 @@ impl Door {
             validators,
             fleet,
             own_queue: own_queue.into(),
+            slug_ttl_ms: i64::MAX,
         });
         let limits = LimitSettings { max_body_bytes: 8 * 1024 * 1024, ..bounds };
         let router = http::router(state, http::Settings { limits, ..http::Settings::default() });

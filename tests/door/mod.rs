@@ -259,6 +259,7 @@ pub fn router(settings: http::Settings) -> http::FrontDoor {
         fleet: Arc::new(Fleet::new(away.clone(), away.clone(), PreservationRules::default())),
         queues: away,
         own_queue: "registry-service".into(),
+        slug_ttl_ms: i64::MAX,
     });
     http::router(state, settings).unwrap()
 }

@@ -118,6 +118,7 @@ fn state(fake: &Arc<Fake>, desk: &Arc<desk::Desk>) -> AppState {
         fleet: Arc::new(Fleet::new(desk.clone(), desk.clone(), PreservationRules::default())),
         queues: desk.clone(),
         own_queue: "registry-service".into(),
+        slug_ttl_ms: 30 * 86_400_000,
     })
 }
 

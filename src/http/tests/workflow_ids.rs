@@ -4,6 +4,7 @@ use futures::future::join_all;
 use serde_json::json;
 
 use super::*;
+use crate::registry::Command;
 
 async fn claim(door: &Door, name: &str) -> Answer {
     door.ask("POST", "/workflow-ids/claim", &[], json!({"name": name})).await
@@ -79,4 +80,16 @@ async fn counters_are_listed_by_slug() {
     let token = page["next_page_token"].as_str().unwrap();
     let rest = door.get(&format!("/workflow-ids?limit=2&page_token={token}")).await.body;
     assert_eq!(rest["slug_counters"].as_array().unwrap().iter().map(told).collect::<Vec<_>>(), ["c1"]);
+}
+
+#[tokio::test]
+async fn a_counter_that_lapsed_is_not_listed() {
+    let door = Door::open();
+    let claimed = |name: &str| Command::Claim { name: name.to_owned() };
+    let ttl_ms = state(&door.fake, &door.desk).slug_ttl_ms;
+    door.desk.earlier(&claimed("old"), ttl_ms + 1_000);
+    door.desk.earlier(&claimed("young"), ttl_ms - 60_000);
+    let listed = door.get("/workflow-ids?limit=1").await.body;
+    assert_eq!(listed["slug_counters"][0]["slug"], "young");
+    assert_eq!(listed.get("next_page_token"), None);
 }
