@@ -1,5 +1,7 @@
 //! Search attributes: planned, provisioned, verified, reconciled.
 
+use std::time::{Duration, Instant};
+
 use reqwest::Method;
 use serde_json::{Value, json};
 use temporalio_client::tonic::Request;
@@ -229,4 +231,31 @@ async fn a_full_type_keeps_out_no_other() {
         .iter()
         .any(|w| w.as_str().unwrap_or("").contains("D4"));
     assert!(warned, "{ensured}");
+}
+
+#[tokio::test]
+async fn one_that_was_removed_comes_back_with_a_start_that_sets_it() {
+    let namespace = "attributes-removed";
+    let registry = Registry::start(namespace).await;
+    registry.worker("w", "work", declaring("lost.v1", &[("Lost", "Keyword")])).await;
+    ready(&registry, "lost.v1").await;
+    remove(namespace, "Lost").await;
+    let start = || registry.post("/workflows/lost.v1/start", json!({"search_attributes": {"Lost": "x"}}));
+    let deadline = Instant::now() + Duration::from_secs(60);
+    let (mut refused, mut back) = (None, false);
+    // Temporal goes on taking it for a while, and then refuses it.
+    while !back && Instant::now() < deadline {
+        let answer = start().await;
+        match answer.status.as_u16() {
+            200 => back = refused.is_some(),
+            _ => refused = Some(answer.code().1.to_owned()),
+        }
+        assert!(
+            answer.status == 200 || answer.code() == (503, "search_attributes_unavailable"),
+            "{}",
+            answer.body
+        );
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    assert!(back, "refused: {refused:?}");
 }

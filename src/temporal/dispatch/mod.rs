@@ -15,7 +15,7 @@ use std::time::Duration;
 use super::connection::Link;
 use crate::{
     fleet::Fleet,
-    registry::{Command, Outcome, Refusal, run_name},
+    registry::{Attribute, AttributeStatus, Command, Outcome, Provisioned, Refusal, run_name},
     schema::{ValidatorCache, Violation},
     seams::{Reads, RunId, StartError, StartRequest, Started, Starts, WriteError, Writes},
 };
@@ -78,6 +78,34 @@ impl Dispatch {
         Err(ids_taken())
     }
 
+    /// What it means that Temporal refuses a start. Somebody may have removed an attribute that it sets: that one is
+    /// provisioned again.
+    async fn refusal(&self, request: &StartRequest, why: String) -> StartError {
+        if request.search_attributes.is_empty() {
+            return StartError::Refused(why);
+        }
+        let Ok(actual) = self.link.search_attributes().await else { return StartError::Refused(why) };
+        let view = self.reads.view();
+        let declared = request.search_attributes.keys().filter_map(|name| view.attributes.get(name));
+        let is_there =
+            |known: &Attribute| actual.get(&known.name).is_some_and(|a| a.kind == Some(known.kind));
+        let gone: Vec<Provisioned> = declared
+            .filter(|known| !is_there(known))
+            .map(|known| Provisioned {
+                name: known.name.clone(),
+                kind: known.kind,
+                status: AttributeStatus::Pending,
+            })
+            .collect();
+        let Some(first) = gone.first() else { return StartError::Refused(why) };
+        let told =
+            format!("search attribute {}: gone from the namespace, being provisioned again", first.name);
+        match self.writes.submit(&Command::Provisioned(gone)).await {
+            Ok(_) => StartError::AttributesUnavailable(told),
+            Err(error) => error.into(),
+        }
+    }
+
     async fn claim(&self, name: &str) -> Result<String, StartError> {
         let command = Command::Claim { name: name.to_owned() };
         match self.writes.submit(&command).await? {
@@ -99,7 +127,11 @@ impl Starts for Dispatch {
         let started = match &request.idempotency {
             None => self.launch(&request, &message).await,
             Some(key) => self.launch_once(&request, key, &message).await,
-        }?;
+        };
+        let started = match started {
+            Err(StartError::Refused(why)) => return Err(self.refusal(&request, why).await),
+            started => started?,
+        };
         self.remember(&started);
         Ok(started)
     }
