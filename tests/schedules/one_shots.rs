@@ -184,3 +184,26 @@ async fn late_fires_that_have_run_are_not_made_up_for_again() {
     assert_eq!(schedules.describe("late-over").await.map(|seen| seen.counts.fired), Ok(3));
     schedules.delete("late-over").await.expect("deleted");
 }
+
+#[tokio::test]
+async fn one_that_was_paused_over_its_last_fire_goes_when_nothing_can_fire_any_more() {
+    let client = dev_server::client().await;
+    let schedules = Schedules::new(client.clone());
+    let soon = request(|r| (r.fire_offsets_seconds, r.catchup_window_seconds) = (vec![3], 10));
+    schedules.create(&prepared("slept-over", &soon)).await.expect("created");
+    schedules.pause("slept-over", "a while").await.expect("paused");
+    let seen = described_until(&schedules, "slept-over", |seen| seen.paused).await;
+    let due = seen.spec.one_shots[0] - Utc::now();
+    let brief = Duration::from_secs(1);
+    tokio::time::sleep(due.to_std().unwrap_or_default() + brief).await;
+    assert_ne!(schedules.confirm_and_remove("slept-over", brief).await, Ok(Finish::Removed), "it is paused");
+    schedules.unpause("slept-over", "back").await.expect("unpaused");
+    described_until(&schedules, "slept-over", |seen| seen.next_fires.is_empty()).await;
+    assert_eq!(
+        schedules.confirm_and_remove("slept-over", brief).await,
+        Ok(Finish::Unconfirmed),
+        "it may yet fire"
+    );
+    assert_eq!(schedules.confirm_and_remove("slept-over", PATIENCE).await, Ok(Finish::Removed));
+    assert!(runs(&client, "slept-over-", 0).await.is_empty());
+}

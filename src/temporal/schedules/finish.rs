@@ -4,6 +4,7 @@ use super::calls::{Looks, Schedules};
 use super::description::ScheduleDescription;
 use super::error::ScheduleError;
 use super::preview::workflow_id;
+use crate::clock;
 use chrono::{DateTime, Utc};
 use std::time::Duration;
 use tokio::time::Instant;
@@ -12,11 +13,13 @@ use tokio::time::Instant;
 const RECENT_MAX: i64 = 10;
 /// How long fires that were made up for may take to show before the order to make them is taken for lost.
 const MADE_UP_WITHIN: Duration = Duration::from_secs(5);
+/// How far the server's clock may be behind this one, and its work behind its clock.
+const CLOCKS_APART_MAX: Duration = Duration::from_secs(5);
 
 /// What became of a schedule of single fires.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Finish {
-    /// All fires happened (or the server said why one did not), and it is gone.
+    /// All fires happened (or the server said why one did not, or it was paused over them), and it is gone.
     Removed,
     /// Fires are still to come, or it is not a schedule of single fires: left alone.
     Ongoing,
@@ -68,7 +71,8 @@ impl Schedules {
                 if !seen.next_fires.is_empty() {
                     return Ok(Finish::Ongoing);
                 }
-                if seen.counts.settled() >= expected && seen.counts.waiting == 0 {
+                let settled = seen.counts.settled() >= expected || has_lapsed(&seen);
+                if settled && seen.counts.waiting == 0 {
                     return match self.delete(id).await {
                         Ok(()) | Err(ScheduleError::NotFound) => Ok(Finish::Removed),
                         Err(error) => Err(error),
@@ -133,6 +137,15 @@ pub(super) fn late_fires(seen: &ScheduleDescription) -> Vec<DateTime<Utc>> {
 pub(super) fn times_set_at(seen: &ScheduleDescription) -> DateTime<Utc> {
     let told = seen.stamp.as_ref().and_then(|stamp| stamp.times_set.as_ref());
     told.map(|set| set.at).or(seen.updated_at.max(seen.created_at)).unwrap_or(DateTime::<Utc>::MIN_UTC)
+}
+
+/// Whether nothing is left that the server would still fire, though not all fires are accounted for: it counts none of
+/// those that were due while the schedule was paused.
+fn has_lapsed(seen: &ScheduleDescription) -> bool {
+    let Some(last) = seen.spec.one_shots.last() else { return false };
+    let made_up_for = Duration::from_secs(seen.catchup_window_seconds.unsigned_abs()) + CLOCKS_APART_MAX;
+    let late_ms = clock::now_ms() - last.timestamp_millis();
+    !seen.paused && u128::try_from(late_ms).is_ok_and(|late_ms| late_ms > made_up_for.as_millis())
 }
 
 /// Single fires that the server still has before it.
