@@ -107,6 +107,8 @@ async fn a_clash_is_found_refused_and_replaced_on_demand() {
     let made =
         registry.post("/schedules/paints", json!({"workflow_type": "paint.v1", "cron": ["@daily"]})).await;
     assert_eq!(made.status, 201, "sets none of them: {}", made.body);
+    let why = "paint.v1 is unavailable: search attribute Color: exists in the namespace as Int, declared as Keyword";
+    assert_eq!(made.body["warnings"], json!([{"field": "workflow_type", "message": why}]));
 
     let report = registry.post(PATH, json!({})).await.body;
     assert_eq!(report["mode"], "validate");

@@ -120,8 +120,8 @@ impl From<ScheduleFailure> for Problem {
 /// Makes a schedule.
 ///
 /// The very same schedule again is 200 and changes nothing; a different one of this id is 409. Offset 0 fires once, at
-/// once; a schedule of single fires is gone when the last one is confirmed. A type without a healthy worker may be
-/// scheduled, with a warning.
+/// once; a schedule of single fires is gone when the last one is confirmed. A type without a healthy worker, or
+/// one that search attributes keep unavailable, may be scheduled, with a warning.
 #[utoipa::path(
     post, path = "/schedules/{schedule_id}", tag = "schedules",
     params(("schedule_id" = String, Path, description = "Any text but `preview`.")),

@@ -7,9 +7,10 @@ use super::request::{DispatchMode, FieldError, FieldWarning, ScheduleRequest};
 use super::spec::CompiledSpec;
 use super::stamp::{Dispatch, Stamp};
 use crate::{
-    registry::{SLUG_NAME_CHARS_MAX, TypeEntry, slugify},
+    registry::{SLUG_NAME_CHARS_MAX, TypeEntry, slugify, spec_hold},
     schema::Violation,
     seams::schedules::ScheduleFailure,
+    view::View,
 };
 
 /// A listing tells these from what was noted at the creation, which Temporal keeps for good.
@@ -54,6 +55,7 @@ pub(super) fn unfit_at_fire(id: &str, request: &ScheduleRequest) -> Vec<Violatio
 pub(super) fn warnings(
     request: &ScheduleRequest,
     spec: &CompiledSpec,
+    view: &View,
     entry: &TypeEntry,
     queue: &Queue,
 ) -> Vec<FieldWarning> {
@@ -70,6 +72,11 @@ pub(super) fn warnings(
             "no healthy worker serves {} now: runs wait on {} until one does",
             current.workflow_type, queue.name
         );
+        warnings.push(FieldWarning { field: "workflow_type".to_owned(), message });
+    }
+    // What is being provisioned will be there by the time of a fire.
+    if let Some((false, why)) = spec_hold(current, |name| view.attributes.get(name)) {
+        let message = format!("{} is unavailable: {why}", current.workflow_type);
         warnings.push(FieldWarning { field: "workflow_type".to_owned(), message });
     }
     if let Some(why) = &current.deprecated {

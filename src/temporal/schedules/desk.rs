@@ -129,7 +129,7 @@ impl Desk {
             Some(name) => Queue { name: name.to_owned(), is_served: true },
             None => self.types.queue(&view, &entry),
         };
-        let warnings = warnings(request, &spec, &entry, &queue);
+        let warnings = warnings(request, &spec, &view, &entry, &queue);
         let task_queue = match request.dispatch {
             DispatchMode::Direct => queue.name,
             DispatchMode::ResolveAtFire => self.types.own_queue.clone(),
