@@ -4,7 +4,16 @@ use std::collections::BTreeSet;
 
 use reqwest::Method;
 use serde_json::{Value, json};
+use temporalio_client::tonic::Request;
+use temporalio_common::protos::temporal::api::{
+    common::v1::WorkflowType,
+    schedule::v1::{Schedule, ScheduleAction, ScheduleSpec, schedule_action::Action},
+    taskqueue::v1::TaskQueue,
+    workflow::v1::NewWorkflowExecutionInfo,
+    workflowservice::v1::CreateScheduleRequest,
+};
 
+use crate::dev_server;
 use crate::one_shots::{runs_in, terminate};
 use crate::registry::Registry;
 
@@ -409,4 +418,41 @@ async fn a_fire_that_resolves_its_target_follows_at_once_and_overlaps_as_asked()
         2,
         "the fires themselves have no attributes"
     );
+}
+
+/// Makes a schedule that the registry knows nothing of.
+async fn foreign(namespace: &str, id: &str) {
+    let start = NewWorkflowExecutionInfo {
+        workflow_id: id.to_owned(),
+        workflow_type: Some(WorkflowType { name: "report.v1".to_owned() }),
+        task_queue: Some(TaskQueue { name: "reports".to_owned(), ..TaskQueue::default() }),
+        ..NewWorkflowExecutionInfo::default()
+    };
+    let schedule = Schedule {
+        spec: Some(ScheduleSpec { cron_string: vec!["@daily".to_owned()], ..ScheduleSpec::default() }),
+        action: Some(ScheduleAction { action: Some(Action::StartWorkflow(start)) }),
+        ..Schedule::default()
+    };
+    let request = CreateScheduleRequest {
+        namespace: namespace.to_owned(),
+        schedule_id: id.to_owned(),
+        schedule: Some(schedule),
+        request_id: id.to_owned(),
+        ..CreateScheduleRequest::default()
+    };
+    let mut service = dev_server::client().await.connection().workflow_service();
+    service.create_schedule(Request::new(request)).await.expect("created");
+}
+
+#[tokio::test]
+async fn a_schedule_of_somebody_else_is_left_alone_and_said_to_be_one() {
+    let registry = Registry::start("front-foreign").await;
+    registry.worker("w", "reports", report()).await;
+    foreign("front-foreign", "theirs").await;
+    for method in [Method::POST, Method::PUT] {
+        let answer = registry.call(method.clone(), "/schedules/theirs", Some(daily(|_| ())), None).await;
+        assert_eq!(answer.code(), (409, "schedule_exists"), "{method}");
+        let detail = answer.body["detail"].as_str().unwrap_or_default();
+        assert!(detail.contains("the registry did not make"), "{method}: {detail}");
+    }
 }

@@ -82,6 +82,10 @@ impl From<ScheduleFailure> for Problem {
             ScheduleFailure::Exists => {
                 Problem::new(Code::ScheduleExists, "a different schedule has this id; PUT replaces one")
             }
+            ScheduleFailure::Foreign => Problem::new(
+                Code::ScheduleExists,
+                "a schedule that the registry did not make has this id; take another id, or delete it first",
+            ),
             ScheduleFailure::Changed => {
                 Problem::new(Code::RevisionMismatch, "the schedule is no longer as it was seen")
             }
@@ -177,7 +181,7 @@ async fn put_schedule(
         Demand::Nothing => None,
         Demand::Absence => {
             let accepted = state.schedules.create(&id, &request).await.map_err(|failure| match failure {
-                ScheduleFailure::Exists => ScheduleFailure::Changed,
+                ScheduleFailure::Exists | ScheduleFailure::Foreign => ScheduleFailure::Changed,
                 failure => failure,
             })?;
             return Ok(accepted_response(&id, accepted));

@@ -101,6 +101,7 @@ async fn every_failure_has_its_code_wherever_it_happens() {
         (ScheduleFailure::TypeUnavailable(text()), Code::WorkflowUnavailable),
         (ScheduleFailure::NotFound, Code::ScheduleNotFound),
         (ScheduleFailure::Exists, Code::ScheduleExists),
+        (ScheduleFailure::Foreign, Code::ScheduleExists),
         (ScheduleFailure::Changed, Code::RevisionMismatch),
         (ScheduleFailure::Invalid(violation()), Code::InvalidRequest),
         (ScheduleFailure::InvalidInput(violation()), Code::InvalidInput),

@@ -80,6 +80,8 @@ pub enum ScheduleFailure {
     NotFound,
     /// A different schedule has the id (409).
     Exists,
+    /// A schedule has the id that the registry did not make (409).
+    Foreign,
     /// It is no longer in the state the caller saw (412).
     Changed,
     /// Something in the request does not fit (400); places are counted from the body.

@@ -215,6 +215,7 @@ impl Schedules for Desk {
                 Err(ScheduleError::NotFound) if checked.spec.one_shot_fires().is_some() => {
                     Ok(self.accepted(request, checked, Put::Unchanged))
                 }
+                Ok(seen) if seen.stamp.is_none() => Err(ScheduleFailure::Foreign),
                 Ok(_) | Err(ScheduleError::NotFound) => Err(ScheduleFailure::Exists),
                 Err(error) => Err(failure(error)),
             },
@@ -246,7 +247,7 @@ impl Schedules for Desk {
             if version.is_some_and(|version| version != version_of(&seen)) {
                 return Err(ScheduleFailure::Changed);
             }
-            let Some(stamp) = &seen.stamp else { return Err(ScheduleFailure::Exists) };
+            let Some(stamp) = &seen.stamp else { return Err(ScheduleFailure::Foreign) };
             if is_same(&seen, &checked) {
                 return Ok(self.accepted(request, checked, Put::Unchanged));
             }
