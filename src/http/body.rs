@@ -163,7 +163,10 @@ pub(super) fn typed<T: DeserializeOwned>(part: &str, value: Value) -> Result<T, 
             loc.push(token);
         }
         let msg = error.into_inner().to_string();
-        Problem::invalid_request(vec![Violation { loc, pointer, msg, kind: "value_error".into() }])
+        // To a schema 60.0 is an integer, so that serde is the first to refuse it.
+        let kind =
+            if msg.starts_with("invalid type: floating point") { "int_parsing" } else { "value_error" };
+        Problem::invalid_request(vec![Violation { loc, pointer, msg, kind: kind.into() }])
     })
 }
 
@@ -189,8 +192,12 @@ mod tests {
 
     #[test]
     fn serde_has_the_last_word() {
-        let problem = typed::<Vec<u8>>("body", serde_json::json!([1, 300])).unwrap_err();
-        assert_eq!(problem.details[0].pointer, "/1");
-        assert_eq!(problem.details[0].loc, [Value::from("body"), Value::from(1)]);
+        let table = [(serde_json::json!(300), "value_error"), (serde_json::json!(60.0), "int_parsing")];
+        for (wrong, kind) in table {
+            let problem = typed::<Vec<u8>>("body", serde_json::json!([1, wrong])).unwrap_err();
+            assert_eq!(problem.details[0].pointer, "/1");
+            assert_eq!(problem.details[0].loc, [Value::from("body"), Value::from(1)]);
+            assert_eq!(problem.details[0].kind, kind, "{wrong}");
+        }
     }
 }
