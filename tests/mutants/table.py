@@ -133,7 +133,7 @@ MECHANISMS = {
         ["whole transfer"]),
     # Places, offers and pauses
     "starts take the places of writes": (
-        [("src/http/gate.rs", "let writing = if writes {", "let writing = if writes && !(OFF && policy.waits) {")],
+        [("src/http/gate.rs", "let mut writing = if writes {", "let mut writing = if writes && !(OFF && policy.waits) {")],
         ["dispatch places"]),
     "a wait for a result takes no place": (
         [("src/http/execute.rs", "    writing.done();", "    if !OFF { writing.done(); }")],
