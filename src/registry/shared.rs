@@ -1,9 +1,8 @@
 //! Specs in memory: one copy of each, however often it is read.
 
-use std::collections::HashMap;
-use std::sync::{Arc, LazyLock, Weak};
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 
-use parking_lot::Mutex;
 use serde::{Deserialize, Deserializer};
 
 use super::Spec;
@@ -13,18 +12,19 @@ const FORGOTTEN_AFTER: usize = 1_000;
 
 /// The specs that this process holds, by type. A replica has most of them twice: in the state of the registry workflow that it
 /// runs, and in its view. They are most of either.
-static HELD: LazyLock<Mutex<Held>> = LazyLock::new(Mutex::default);
+///
+/// No rule can tell: what is shared is equal, and nothing changes it.
+static HELD: Mutex<Held> = Mutex::new(Held { specs: BTreeMap::new(), names_before: 0 });
 
-#[derive(Default)]
 struct Held {
-    specs: HashMap<String, Vec<Weak<Spec>>>,
+    specs: BTreeMap<String, Vec<Weak<Spec>>>,
     names_before: usize,
 }
 
 /// Reads a spec, as the one that is held already when it is the same.
 pub(super) fn read<'de, D: Deserializer<'de>>(from: D) -> Result<Arc<Spec>, D::Error> {
     let spec = Spec::deserialize(from)?;
-    Ok(HELD.lock().held(spec))
+    Ok(HELD.lock().unwrap_or_else(PoisonError::into_inner).held(spec))
 }
 
 impl Held {
