@@ -55,7 +55,7 @@ def switch(folder):
         if text.count(before) != 1:
             sys.exit(f"{names[0]}: {file} has {text.count(before)} times {before!r}")
         off = " || ".join(f'crate::off("{name}")' for name in names)
-        path.write_text(text.replace(before, after.replace("OFF", f"({off})")))
+        path.write_text(text.replace(before, after.replace("OFF", f"({off})" if len(names) > 1 else off)))
     with open(folder / "src/lib.rs", "a") as lib:
         lib.write(SWITCH)
 

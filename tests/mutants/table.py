@@ -67,9 +67,8 @@ MECHANISMS = {
     "an older epoch changes nothing": (
         [(REGISTRY + "fleet.rs", "epoch != worker.epoch) {", "epoch != worker.epoch) && !OFF {")],
         ["rules workers", "rules model"]),
-    "deletions are remembered": (
-        [(REGISTRY + "changes.rs", "        self.state.tombstones.push_back((at, key));",
-          "        if OFF { self.index.remove(&at); return; }\n        self.state.tombstones.push_back((at, key));")],
+    "deletions are told": (
+        [(REGISTRY + "changes.rs", "            page.removed.push(key.clone());", "            if !OFF { page.removed.push(key.clone()); }")],
         ["rules replication"]),
     # Replay
     "a changed workflow marks its change": (
