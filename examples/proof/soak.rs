@@ -22,6 +22,7 @@ struct Sample {
     taken_bytes: u64,
     state_bytes: u64,
     run_id: String,
+    run_events: u64,
 }
 
 async fn sample(registry: &Registry) -> Sample {
@@ -30,6 +31,7 @@ async fn sample(registry: &Registry) -> Sample {
         taken_bytes: registry.taken_bytes(),
         state_bytes: status["state_bytes"].as_u64().unwrap_or(0),
         run_id: status["run_id"].as_str().unwrap_or_default().to_owned(),
+        run_events: status["history_events"].as_u64().unwrap_or(0),
     }
 }
 
@@ -57,9 +59,13 @@ pub async fn run() -> anyhow::Result<()> {
             0 => link.cut(),
             1 => {
                 places.send_replace(vec![lasts.url.clone(); 2]);
+                let events = sample(&lasts).await.run_events;
                 dies.kill().await;
                 // More than were in flight: a write that was sent after the kill is among them.
-                failovers.push(claimers.more(20).await.as_millis() as u64);
+                let resumed_ms = claimers.more(20).await.as_millis() as u64;
+                // What another replica takes over it replays, and that takes longer the more there is.
+                println!("killed at {events} events of the run: writes resumed after {resumed_ms} ms");
+                failovers.push(resumed_ms);
                 dies = start(1).await;
                 places.send_replace(vec![lasts.url.clone(), dies.url.clone()]);
             }

@@ -46,7 +46,7 @@ impl Default for Limits {
             reservations_max: 10_000,
             reservation_ttl_ms: 24 * 3600 * 1000,
             packed_bytes_max: 1_700_000,
-            run_events_max: 2_500,
+            run_events_max: 1_500,
             own_queue: "registry-service".to_owned(),
         }
     }

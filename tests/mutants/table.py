@@ -21,7 +21,7 @@ MECHANISMS = {
           ".sticky_queue_schedule_to_start_timeout(if OFF { Duration::from_secs(10) } else { FAILOVER_AFTER })")],
         ["whole replicas::an_idle_registry"]),
     "a workflow task is given up after seconds": (
-        [(TEMPORAL + "workflow.rs", "    Duration::from_secs(3) +", "    Duration::from_secs(if OFF { 10 } else { 3 }) +")],
+        [(TEMPORAL + "workflow.rs", "    Duration::from_secs(2) +", "    Duration::from_secs(if OFF { 10 } else { 2 }) +")],
         ["failover any_replica_may_be_killed"]),
     "the view follows what others write": (
         [(TEMPORAL + "mirror.rs", "if *known != run || self.behind", "if !OFF && *known != run || self.behind")],
@@ -88,7 +88,7 @@ MECHANISMS = {
         ["whole catalogue::five_hundred"]),
     "a larger state may take longer": (
         [(TEMPORAL + "workflow.rs", "Duration::from_micros(state", "Duration::from_micros(if OFF { 0 } else { 1 } * state"),
-         (TEMPORAL + "workflow.rs", ".map(|p| 2 * p.data.len() as u64).sum())", ".map(|p| 2 * p.data.len() as u64).sum::<u64>())")],
+         (TEMPORAL + "workflow.rs", ".map(|p| 3 * p.data.len() as u64).sum())", ".map(|p| 3 * p.data.len() as u64).sum::<u64>())")],
         ["whole catalogue::five_hundred"]),
     # Upgrade
     "runs of earlier builds keep their bound of events": (

@@ -104,7 +104,7 @@ fn kind_of_key(key: &Key) -> &'static str {
 fn an_empty_state_is_read() {
     let state: State = serde_json::from_str("{}").unwrap();
     assert_eq!(state.limits.slugs_max, 10_000);
-    assert_eq!(state.limits.run_events_max, 2_500);
+    assert_eq!(state.limits.run_events_max, 1_500);
     assert_eq!(Registry::new(state).revision(), 0);
     // The builds that wrote no such bound had another: what they ran replays with theirs.
     let state: State = serde_json::from_str(r#"{"limits": {}}"#).unwrap();
