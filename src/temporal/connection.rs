@@ -16,7 +16,7 @@ use temporalio_common::protos::temporal::api::{
     },
 };
 
-use super::meter::meter;
+use super::{meter::meter, patience};
 use crate::telemetry::Metrics;
 
 /// Longest wait for an ordinary call.
@@ -173,7 +173,10 @@ pub struct Link {
 impl Link {
     /// Connects and makes sure that the namespace is there and usable.
     pub async fn connect(target: Target, registry: RegistryNames, metrics: &Metrics) -> anyhow::Result<Self> {
-        let client = connect(&target, metrics).await?;
+        let client = Client::new(
+            connect(&target, Some(metrics)).await?,
+            ClientOptions::new(target.namespace.clone()).build(),
+        )?;
         let calls = AtomicU64::new(0);
         let link = Self { client, target, registry, calls, pace: Pace::default() };
         link.ensure_namespace().await?;
@@ -183,6 +186,11 @@ impl Link {
     /// The SDK's client on this connection, for workers.
     pub fn client(&self) -> &Client {
         &self.client
+    }
+
+    /// A connection for a worker, apart from the one of all other calls. What it measures is counted with theirs.
+    pub(super) async fn for_worker(&self, metrics: &Metrics) -> anyhow::Result<Connection> {
+        patience::of(connect(&self.target, None).await?, &self.target, metrics).await
     }
 
     /// The namespace.
@@ -276,20 +284,19 @@ fn tls_options(tls: &Tls) -> TlsOptions {
         .build()
 }
 
-async fn connect(target: &Target, metrics: &Metrics) -> anyhow::Result<Client> {
+async fn connect(target: &Target, metrics: Option<&Metrics>) -> anyhow::Result<Connection> {
     let scheme = if target.tls.is_some() { "https" } else { "http" };
     let url = Url::parse(&format!("{scheme}://{}", target.address))?;
     let options = ConnectionOptions::new(url)
         .identity(target.identity.clone())
-        .metrics_meter(meter(metrics))
+        .maybe_metrics_meter(metrics.map(meter))
         .maybe_tls_options(target.tls.as_ref().map(tls_options))
         .maybe_api_key(target.api_key.clone())
         .connect_timeout(Duration::from_secs(5))
         .grpc_compression(GrpcCompression::None)
         .dns_load_balancing(None)
         .build();
-    let connection = Connection::connect(options)
+    Connection::connect(options)
         .await
-        .map_err(|error| anyhow::anyhow!("cannot connect to Temporal at {}: {error}", target.address))?;
-    Ok(Client::new(connection, ClientOptions::new(target.namespace.clone()).build())?)
+        .map_err(|error| anyhow::anyhow!("cannot connect to Temporal at {}: {error}", target.address))
 }

@@ -10,6 +10,7 @@ pub mod keeper;
 pub mod ledger;
 mod meter;
 pub mod mirror;
+mod patience;
 pub mod pollers;
 mod predecessors;
 pub mod provision;

@@ -72,7 +72,7 @@ impl Replica {
         let link = Arc::new(link);
         metrics.state_bytes_max.set(options.limits.packed_bytes_max.try_into().unwrap_or(i64::MAX));
         let firing = Firing::default();
-        let worker = RegistryWorker::start(link.clone(), firing.clone(), metrics.clone())?;
+        let worker = RegistryWorker::start(link.clone(), firing.clone(), metrics.clone()).await?;
         let mirror = Arc::new(Mirror::new(link.clone()));
         let keeper = Arc::new(Keeper::new(link.clone(), mirror.clone(), options.limits.clone()));
         up(&keeper, &mirror).await?;

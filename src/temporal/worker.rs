@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
+use temporalio_client::Connection;
 use temporalio_common::telemetry::TelemetryOptions;
 use temporalio_sdk::{Worker, WorkerOptions, runtime::CoreWorker};
 use temporalio_sdk_core::{CoreRuntime, RuntimeOptions, init_worker};
@@ -38,11 +39,13 @@ pub struct RegistryWorker {
 
 impl RegistryWorker {
     /// Starts to poll the registry's task queue.
-    pub fn start(link: Arc<Link>, firing: Firing, metrics: Metrics) -> anyhow::Result<Self> {
+    pub async fn start(link: Arc<Link>, firing: Firing, metrics: Metrics) -> anyhow::Result<Self> {
+        // Made here, so that it is served while a workflow task keeps the worker's thread busy.
+        let connection = link.for_worker(&metrics).await?;
         let (ready, started) = std::sync::mpsc::channel();
         let (end, ended) = oneshot::channel();
         std::thread::Builder::new().name("registry-worker".to_owned()).spawn(move || {
-            let _ = end.send(work(link, firing, &metrics, &ready));
+            let _ = end.send(work(&link, connection, firing, &metrics, &ready));
         })?;
         let core = started.recv().map_err(|_| anyhow::anyhow!("the registry worker could not be started"))?;
         Ok(Self { core, ended })
@@ -86,7 +89,8 @@ impl RegistryWorker {
 }
 
 fn work(
-    link: Arc<Link>,
+    link: &Arc<Link>,
+    connection: Connection,
     firing: Firing,
     metrics: &Metrics,
     ready: &std::sync::mpsc::Sender<Arc<CoreWorker>>,
@@ -114,7 +118,7 @@ fn work(
         workflow::register(&mut options, &link.registry.workflow_type).map_err(|e| e.to_string())?;
         let client = link.client();
         let config = options.to_core_options(link.namespace(), link.identity())?;
-        let core = init_worker(&runtime, config, client.connection().clone()).map_err(|e| e.to_string())?;
+        let core = init_worker(&runtime, config, connection).map_err(|e| e.to_string())?;
         let core = Arc::new(core);
         let mut worker = Worker::new_from_core_options(core.clone(), client.options().clone(), options)
             .map_err(|e| e.to_string())?;

@@ -23,6 +23,9 @@ MECHANISMS = {
     "a workflow task is given up after seconds": (
         [(TEMPORAL + "workflow.rs", "    Duration::from_secs(2) +", "    Duration::from_secs(if OFF { 10 } else { 2 }) +")],
         ["failover any_replica_may_be_killed"]),
+    "a poll that failed is made again at once": (
+        [(TEMPORAL + "patience.rs", "Err(status) if is_poll &&", "Err(status) if !OFF && is_poll &&")],
+        ["whole cuts::writes_go_on"]),
     "the view follows what others write": (
         [(TEMPORAL + "mirror.rs", "if *known != run || self.behind", "if !OFF && *known != run || self.behind")],
         ["whole replicas::a_write_by_one"]),

@@ -168,3 +168,20 @@ async fn a_batch_whose_answer_is_lost_counts_once() {
     assert_eq!(told, (1..=16).collect::<Vec<u64>>(), "numbers were skipped or given twice");
     assert_eq!(counter(&far, "lost").await, 16);
 }
+
+/// Left to itself the SDK polls ever less often while Temporal is away, and so for some time after.
+#[tokio::test]
+async fn writes_go_on_soon_after_temporal_was_away() {
+    let temporal = Temporal::start().await;
+    let link = Link::to(&temporal.address()).await;
+    let registry = Registry::start_with(&link.address, &[SHORT_DEADLINE]).await;
+    let claim = async || registry.post("/workflow-ids/claim", &json!({"name": "n"})).await.status == 200;
+    assert!(claim().await);
+    link.set(Way::Gone);
+    // The fault itself: long enough for pauses that double to reach six seconds.
+    tokio::time::sleep(Duration::from_secs(14)).await;
+    link.set(Way::Open);
+    let back = Instant::now();
+    registry.until("a write is taken", claim).await;
+    assert!(back.elapsed() < Duration::from_secs(4), "writes went on only after {:?}", back.elapsed());
+}
