@@ -64,7 +64,8 @@ async fn any_replica_may_be_killed() {
         reading.store(false, Ordering::Relaxed);
         for reader in readers {
             let slowest = reader.await.expect("a reader");
-            assert!(slowest < Duration::from_secs(3), "round {round}: a read took {slowest:?}");
+            // Less than the workflow task lasts that the victim left: nothing waits for it.
+            assert!(slowest < Duration::from_secs(2), "round {round}: a read took {slowest:?}");
         }
         replicas.push(Registry::start(&temporal.address()).await);
         places.send_replace(urls(&replicas));
