@@ -6,14 +6,19 @@ use futures::StreamExt;
 use serde_json::{Map, Value, json};
 
 use crate::harness::{Registry, Temporal};
+use crate::kills::Pair;
 
 const TYPES: usize = 2_000;
 const WORKERS: usize = 5_000;
 const SLUGS: usize = 10_000;
 const RESTARTED_WITHIN: Duration = Duration::from_secs(10);
+const RESUMED_WITHIN: Duration = Duration::from_secs(5);
+/// Fields of a schema of about 2 KB, and of one of about 16 KB.
+const FIELDS: usize = 16;
+const MANY_FIELDS: usize = 128;
 
-/// About 2 KB, as people write them: the same turns of phrase, other names and bounds.
-fn schema(of: usize) -> Value {
+/// As people write them: the same turns of phrase, other names and bounds.
+fn schema(of: usize, fields: usize) -> Value {
     const NOUNS: [&str; 8] =
         ["customer", "invoice", "region", "report", "account", "batch", "channel", "document"];
     let field = |n: usize| {
@@ -31,7 +36,7 @@ fn schema(of: usize) -> Value {
         };
         (format!("{noun}_{n}"), value)
     };
-    json!({"type": "object", "properties": (0..16).map(field).collect::<Map<_, _>>(), "required": [format!("{}_0", NOUNS[of % NOUNS.len()])]})
+    json!({"type": "object", "properties": (0..fields).map(field).collect::<Map<_, _>>(), "required": [format!("{}_0", NOUNS[of % NOUNS.len()])]})
 }
 
 async fn all(registry: &Registry, count: usize, request: impl Fn(usize) -> (String, Value)) -> Duration {
@@ -57,21 +62,36 @@ async fn pages(registry: &Registry, path: &str, plural: &str) -> (usize, Duratio
     }
 }
 
+/// Registers types until no more are taken; how many.
+async fn filled(registry: &Registry) -> usize {
+    for n in 0.. {
+        let name = format!("more-{n}.v1");
+        let body = json!({"workflow_type": name, "task_queue": "q", "input_schema": schema(n, MANY_FIELDS)});
+        let answer = registry.post("/registry/workflows", &body).await;
+        if answer.status == 429 {
+            assert_eq!(answer.body["code"], "registry_full", "{}", answer.body);
+            return n;
+        }
+        assert_eq!(answer.status, 201, "{}", answer.body);
+    }
+    unreachable!("numbers end later")
+}
+
 pub async fn run() -> anyhow::Result<()> {
     let folder = std::env::temp_dir().join(format!("capacity-{}", std::process::id()));
     let temporal = Temporal::start_with(Some(folder.join("temporal.db"))).await;
     let registry = Registry::start(&temporal.address()).await;
-    println!("a schema has {} bytes", schema(7).to_string().len());
+    println!("a schema has {} bytes", schema(7, FIELDS).to_string().len());
     let types = all(&registry, TYPES, |n| {
         let name = format!("team-{}.task-{n}.v1", n % 40);
         (
             "/registry/workflows".into(),
-            json!({"workflow_type": name, "task_queue": format!("q-{}", n % 40), "input_schema": schema(n)}),
+            json!({"workflow_type": name, "task_queue": format!("q-{}", n % 40), "input_schema": schema(n, FIELDS)}),
         )
     })
     .await;
     let workers = all(&registry, WORKERS, |n| {
-        let spec = json!({"workflow_type": format!("team-{}.task-{}.v1", n % TYPES % 40, n % TYPES), "input_schema": schema(n % TYPES)});
+        let spec = json!({"workflow_type": format!("team-{}.task-{}.v1", n % TYPES % 40, n % TYPES), "input_schema": schema(n % TYPES, FIELDS)});
         let labels = json!({"zone": format!("zone-{}", n % 3)});
         ("/registry/workers".into(), json!({"worker_id": format!("host-{:04}:{}", n / 4, n * 31 % 60_000), "host": format!("host-{:04}", n / 4),
             "task_queue": format!("q-{}", n % 40), "ttl_seconds": 3600, "workflows": [spec], "labels": labels}))
@@ -98,11 +118,25 @@ pub async fn run() -> anyhow::Result<()> {
     let began = Instant::now();
     let registry = Registry::start(&temporal.address()).await;
     let restarted = began.elapsed();
+    let restarted_bytes = registry.taken_bytes();
     let listed = [
         pages(&registry, "/registry/workflows", "workflows").await,
         pages(&registry, "/registry/workers", "workers").await,
         pages(&registry, "/workflow-ids", "slug_counters").await,
     ];
+    anyhow::ensure!(
+        listed.each_ref().map(|(count, _)| *count) == [TYPES, WORKERS, SLUGS],
+        "not everything is listed"
+    );
+    let (pair, resumed) = Pair::of(registry, &temporal).await.kills().await;
+    let more = filled(pair.one()).await;
+    let (pair, resumed_full) = pair.kills().await;
+    let registry = pair.checked().await;
+    let full = registry.get("/registry/status").await.body;
+    anyhow::ensure!(registry.stop().await.success(), "it does not stop properly");
+    let began = Instant::now();
+    let registry = Registry::start(&temporal.address()).await;
+    let restarted_full = began.elapsed();
     println!("\n| capacity | |\n|---|---|");
     println!("| {TYPES} types registered | {types:.1?} |");
     println!("| {WORKERS} workers registered | {workers:.1?} |");
@@ -112,14 +146,24 @@ pub async fn run() -> anyhow::Result<()> {
     println!(
         "| memory before the restart, after it | {} MiB, {} MiB |",
         loaded.1 >> 20,
-        registry.taken_bytes() >> 20
+        restarted_bytes >> 20
     );
     println!("| restarted and ready | {restarted:.1?} |");
     for (what, (count, slowest)) in ["types", "workers", "counters"].iter().zip(&listed) {
         println!("| {count} {what} listed by 200, slowest page | {slowest:.1?} |");
     }
-    anyhow::ensure!(listed.map(|(count, _)| count) == [TYPES, WORKERS, SLUGS], "not everything is listed");
-    anyhow::ensure!(restarted < RESTARTED_WITHIN, "restarted only after {restarted:?}");
+    println!("| {resumed} |");
+    println!("| types of 16 KB until it is full | {more} |");
+    println!("| state, packed | {} bytes |", full["state_bytes"]);
+    println!("| {resumed_full} |");
+    println!("| memory, restarted | {} MiB |", registry.taken_bytes() >> 20);
+    println!("| restarted and ready | {restarted_full:.1?} |");
+    for took in [restarted, restarted_full] {
+        anyhow::ensure!(took < RESTARTED_WITHIN, "restarted only after {took:?}");
+    }
+    for resumed in [resumed, resumed_full] {
+        anyhow::ensure!(resumed.worst() < RESUMED_WITHIN, "writes resumed only after {:?}", resumed.worst());
+    }
     temporal.stop().await;
     std::fs::remove_dir_all(folder)?;
     Ok(())

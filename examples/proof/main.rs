@@ -7,6 +7,7 @@ mod clients;
 #[path = "../../tests/whole/harness.rs"]
 #[allow(dead_code, reason = "the tests use more of it")]
 mod harness;
+mod kills;
 #[path = "../../tests/whole/link.rs"]
 #[allow(dead_code, reason = "the tests use more of it")]
 mod link;

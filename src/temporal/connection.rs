@@ -1,4 +1,4 @@
-//! The connection to Temporal: one channel, bounded calls, errors as a closed set.
+//! The connection to Temporal: bounded calls, errors as a closed set. The registry's worker has one of its own.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;

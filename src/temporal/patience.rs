@@ -22,7 +22,7 @@ use crate::telemetry::Metrics;
 const POLL_AGAIN_AFTER: Duration = Duration::from_millis(250);
 
 /// Everything a worker asks of Temporal, by its name on the wire.
-macro_rules! pass_on {
+macro_rules! by_name {
     ($connection:ident, $request:ident, $($rpc:literal => $call:ident($message:ty),)*) => {
         match $request.rpc.as_str() {
             $($rpc => {
@@ -57,7 +57,7 @@ pub(super) async fn of(
 async fn answer(connection: Connection, request: GrpcRequest) -> Result<GrpcSuccessResponse, Status> {
     let is_poll = request.rpc.starts_with("Poll");
     let proto = match pass_on(connection, request).await {
-        Err(status) if is_poll && is_passing(status.code()) => {
+        Err(status) if is_poll && found_nobody(status.code()) => {
             tracing::debug!(%status, "a poll failed");
             tokio::time::sleep(POLL_AGAIN_AFTER).await;
             Vec::new()
@@ -70,7 +70,7 @@ async fn answer(connection: Connection, request: GrpcRequest) -> Result<GrpcSucc
 }
 
 /// Whether Temporal was not reached. What it refuses, or has too much of, the SDK is told.
-fn is_passing(code: Code) -> bool {
+fn found_nobody(code: Code) -> bool {
     matches!(
         code,
         Code::Unavailable
@@ -83,7 +83,7 @@ fn is_passing(code: Code) -> bool {
 }
 
 async fn pass_on(connection: Connection, request: GrpcRequest) -> Result<Vec<u8>, Status> {
-    pass_on!(connection, request,
+    by_name!(connection, request,
         "DescribeNamespace" => describe_namespace(api::DescribeNamespaceRequest),
         "GetSystemInfo" => get_system_info(api::GetSystemInfoRequest),
         "GetWorkflowExecutionHistory" => get_workflow_execution_history(api::GetWorkflowExecutionHistoryRequest),

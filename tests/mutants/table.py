@@ -90,8 +90,7 @@ MECHANISMS = {
         [(TEMPORAL + "workflow.rs", "|| task.history_length >= self", "|| !OFF && task.history_length >= self")],
         ["whole catalogue::five_hundred"]),
     "a larger state may take longer": (
-        [(TEMPORAL + "workflow.rs", "Duration::from_micros(state", "Duration::from_micros(if OFF { 0 } else { 1 } * state"),
-         (TEMPORAL + "workflow.rs", ".map(|p| 3 * p.data.len() as u64).sum())", ".map(|p| 3 * p.data.len() as u64).sum::<u64>())")],
+        [(TEMPORAL + "workflow.rs", "Duration::from_micros(bytes * 7 / 10)", "Duration::from_micros(if OFF { 0 } else { bytes * 7 / 10 })")],
         ["whole catalogue::five_hundred"]),
     # Upgrade
     "runs of earlier builds keep their bound of events": (

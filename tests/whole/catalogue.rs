@@ -95,7 +95,7 @@ async fn a_run_ended_in_time(address: &str, run_id: &str) {
     let next = ask(address, "describe", "workflow-registry").await;
     let timeout = next["executionConfig"]["defaultWorkflowTaskTimeout"].as_str();
     let seconds = timeout.and_then(|text| text.strip_suffix('s')?.parse().ok()).unwrap_or(0.0);
-    assert!(seconds > 2.0 && seconds < 10.0, "a task of the next may take {timeout:?}");
+    assert!(seconds > 2.0 && seconds < 4.0, "a task of the next may take {timeout:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
