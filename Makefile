@@ -72,9 +72,14 @@ advisories: $(CARGO_DENY)
 $(CURDIR)/.tools/bin/cargo-deny:
 	CARGO_PROFILE_DEV_DEBUG=0 cargo install cargo-deny --debug --locked --version $(CARGO_DENY_VERSION) --root $(CURDIR)/.tools
 
-record soak capacity: tools
+record soak: tools
 	cargo build --locked --bin temporal-registry --example proof
 	target/debug/examples/proof $@
+
+# With optimisation, as installed: it is about how long things take.
+capacity: tools
+	cargo build --locked --release --bin temporal-registry --example proof
+	target/release/examples/proof $@
 
 # The earlier release is built here too, under a version of its own, so that Cargo can tell what belongs to which.
 FROM ?= $(or $(shell git describe --tags --abbrev=0 2>/dev/null),9258244)

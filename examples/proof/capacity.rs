@@ -12,7 +12,8 @@ const TYPES: usize = 2_000;
 const WORKERS: usize = 5_000;
 const SLUGS: usize = 10_000;
 const RESTARTED_WITHIN: Duration = Duration::from_secs(10);
-const RESUMED_WITHIN: Duration = Duration::from_secs(5);
+/// Unoptimised, reading a large state and replaying what came after take longer.
+const RESUMED_WITHIN: Duration = Duration::from_secs(if cfg!(debug_assertions) { 10 } else { 5 });
 /// Fields of a schema of about 2 KB, and of one of about 16 KB.
 const FIELDS: usize = 16;
 const MANY_FIELDS: usize = 128;

@@ -4,14 +4,13 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use temporal_registry::registry::Limits;
 use tokio::sync::watch;
 
 use crate::clients::{Claimers, Places};
 use crate::harness::{Registry, Temporal, until};
 
-const KILLS: usize = 16;
-/// Events after which a run ends.
-const RUN_EVENTS: usize = 1_500;
+const KILLS: u32 = 16;
 /// Long enough to fill a run one claim after the other.
 const FILLED_WITHIN: Duration = Duration::from_secs(120);
 
@@ -59,9 +58,10 @@ impl Pair {
     /// Kills one after the other, so that mostly it is the one that runs the workflow, at moments spread over a run, the last
     /// of them when it ends.
     pub async fn kills(mut self) -> (Self, Resumed) {
+        let run_events = Limits::default().run_events_max;
         let mut resumed = Vec::new();
         for round in 1..=KILLS {
-            let from = (RUN_EVENTS * round / KILLS - 10) as u64;
+            let from = u64::from(run_events * round / KILLS - 10);
             let [victim, stays] = self.replicas;
             let mut events = 0;
             until("a run has so many events", FILLED_WITHIN, async || {

@@ -333,7 +333,8 @@ async fn hand_over(ctx: &mut WorkflowContext<RegistryWorkflow>) -> WorkflowResul
 
 /// Temporal gives a workflow task up after this long, and with it the replica that died over it. Reading the state and
 /// replaying a nearly full run has to end before, on a busy machine too: two seconds, and 0.7 for each megabyte of state.
-/// Not more: with what comes after, writes go on within five seconds of a replica's death, in a full registry too.
+/// Not more: with what comes after, writes go on within five seconds of a replica's death, in a full registry too. After
+/// three attempts Temporal adds five seconds by itself, and more with each (`getStartToCloseTimeout` of its server).
 pub(super) fn task_timeout(state: &[Payload]) -> Duration {
     let bytes: u64 = state.iter().map(|payload| payload.data.len() as u64).sum();
     Duration::from_secs(2) + Duration::from_micros(bytes * 7 / 10)
